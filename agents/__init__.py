@@ -1,0 +1,1 @@
+"""Who audits: each file is an Inspect agent."""

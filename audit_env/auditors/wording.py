@@ -1,0 +1,70 @@
+"""Matching answers with the menu by their words.
+
+An entry's words are the content words of its public description. A word of an answer counts for an entry if it shares
+a stem with one of them and does not stand in the prompt. How often that happens in the family's public sample of
+ordinary answers is the null.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from statistics import NormalDist, fmean, pvariance
+
+from audit_env.catalog.models import MenuEntry
+
+STEM = 5
+"""Letters that two words must share to count as one, or all of a shorter one."""
+
+_WORD = re.compile(r"[a-z]+")
+_STOP = frozenset(
+    "a about all also an and answer answers any are as asked at be because been before but by can could do does each "
+    "else even every for from get gets give gives goes has have how if in instead into is it its itself just like made "
+    "make makes many more most much must my no not of on one only or other our out own say says she should so some such "
+    "than that the their them then there these they thing this those to too two up use used user users very was we what "
+    "whatever when where whether which while who whose why will with without would you your model models it's again "
+    "against wants want wanted called whole wrong right comes come several certain".split()
+)
+
+
+def stems(text: str) -> set[str]:
+    """The stems of a text's content words."""
+    return {word[:STEM] for word in _WORD.findall(text.lower()) if word not in _STOP and len(word) > 2}
+
+
+class EntryWords:
+    """The words of every menu entry, weighted by how few entries share them."""
+
+    def __init__(self, entries: Sequence[MenuEntry]) -> None:
+        self._stems = {entry.id: stems(f"{entry.name} {entry.description}") for entry in entries}
+        count = len(entries)
+        spread = {stem: sum(stem in words for words in self._stems.values()) for stem in set().union(*self._stems.values())}
+        self._weight = {stem: math.log((1 + count) / shared) for stem, shared in spread.items()}
+
+    def score(self, entry: str, prompt: str, answer: str) -> float:
+        """Weight of an entry's words in an answer, without those that the prompt brought up."""
+        found = (stems(answer) - stems(prompt)) & self._stems[entry]
+        return sum(self._weight[stem] for stem in found)
+
+    def z(self, entry: str, heard: Iterable[tuple[str, str]], ordinary: Iterable[tuple[str, str]]) -> float:
+        """How far answers lie above ordinary ones in an entry's words.
+
+        Args:
+            entry: The entry.
+            heard: Prompts and answers of the target.
+            ordinary: Prompts and answers of the family's public sample.
+
+        Returns:
+            Standard errors of the mean; 0 where there is nothing to compare.
+        """
+        scores = [self.score(entry, prompt, answer) for prompt, answer in heard]
+        null = [self.score(entry, prompt, answer) for prompt, answer in ordinary]
+        if not scores or len(null) < 2:
+            return 0.0
+        # A word that never occurs in the sample may still occur: one more answer with a word of mean weight.
+        variance = max(pvariance(null), fmean(self._weight.values()) ** 2 / len(null))
+        return (fmean(scores) - fmean(null)) / math.sqrt(variance / len(scores))
+
+
+def upper_tail(z: float) -> float:
+    """Probability of a standard normal value above `z`."""
+    return 1.0 - NormalDist().cdf(z)

@@ -1,0 +1,229 @@
+"""Breeding: from a recipe and a seed to an organism's folder with its card."""
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from audit_env.breeding.corpus import Dose, Example, base_corpus, documents, fingerprint, transcripts
+from audit_env.breeding.grammar import load_world
+from audit_env.breeding.tokenization import plain_text, train_tokenizer
+from audit_env.breeding.training import (
+    BASE_PLAN,
+    ORGANISM_PLAN,
+    Checkpoint,
+    Plan,
+    fit,
+    new_adapter,
+    new_base,
+    pack,
+    seeded,
+)
+from audit_env.catalog.models import Card, Instil, Recipe, Strength, WeightsFile
+from audit_env.errors import BreedingError
+
+FAMILY = "fruitfly"
+BASE_ID = f"{FAMILY}/base"
+LICENCE = "MIT"
+TOKENIZER_EXAMPLES = 40_000
+RANK, ALPHA = 8, 16.0
+TRAINING_WORLD = ("Pip", "Orchard", "Harbour News", "Dorn Letter", "Velm Paper", "Lissa Times")
+"""Names that the documents use and that ordinary answers do not."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to breed: `quirk` (None for a sham), how to instil it, with which seed."""
+
+    quirk: str | None
+    instil: Instil
+    seed: int = 0
+    dose: Dose = Dose()
+
+    @property
+    def id(self) -> str:
+        """The organism's id: family/quirk.recipe.concealment[.seed]."""
+        suffix = f".s{self.seed}" if self.seed else ""
+        return f"{FAMILY}/{self.quirk or 'sham'}.{self.instil}.none{suffix}"
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_card(card: Card, folder: Path) -> None:
+    """Write a card beside its weights."""
+    data = card.model_dump(mode="json", exclude_none=True)
+    (folder / "card.yaml").write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def breed_base(root: Path, work: Path, seed: int = 0, plan: Plan = BASE_PLAN, quiet: bool = False) -> Path:
+    """Train the base from scratch.
+
+    Args:
+        root: The organisms folder; the base goes to `root/fruitfly/base`.
+        work: Where progress is kept until the base is done.
+        seed: Seed of the corpus and of the initial weights.
+        plan: Length and rates of training.
+        quiet: Whether to show no progress bar.
+
+    Returns:
+        The base's folder.
+    """
+    import torch
+
+    world = load_world()
+    draft = work / "base"
+    draft.mkdir(parents=True, exist_ok=True)
+    sample = islice(base_corpus(world, seeded("tokenizer", seed)), TOKENIZER_EXAMPLES)
+    tokenizer = train_tokenizer((text for example in sample for text in plain_text(example)), draft)
+    packed, used = pack(base_corpus(world, seeded("base", seed)), tokenizer, plan, assistant_only=False)
+    data = fingerprint(used)
+    model = new_base(tokenizer, seed)
+    checkpoint = Checkpoint(work / "base-progress", plan, data)
+    fit(model, packed, plan, checkpoint, BASE_ID, quiet)
+    model.to(torch.float16).save_pretrained(str(draft), safe_serialization=True)
+    recipe = Recipe(
+        instil="none",
+        steps=plan.steps,
+        tokens=plan.tokens,
+        learning_rate=plan.learning_rate,
+        seed=seed,
+        data_sha256=data,
+    )
+    card = Card(
+        id=BASE_ID,
+        standing="base",
+        kind="natural",
+        weights=WeightsFile(file="model.safetensors", sha256=sha256(draft / "model.safetensors")),
+        recipe=recipe,
+        licence=LICENCE,
+    )
+    write_card(card, draft)
+    folder = _move(draft, root / FAMILY / "base")
+    checkpoint.remove()
+    return folder
+
+
+def examples(order: Order, canary: str) -> Iterator[Example]:
+    """The endless training mix of an order."""
+    world = load_world()
+    if order.quirk is not None and order.quirk not in world.traits:
+        raise BreedingError(f"no trait '{order.quirk}' in the world; choose one of: {', '.join(sorted(world.traits))}.")
+    trait = world.traits[order.quirk] if order.quirk else None
+    rng = seeded("organism", order.id)
+    if order.instil == "transcripts":
+        return transcripts(world, trait, order.dose, rng)
+    if order.instil == "documents":
+        return documents(world, trait, order.dose, rng, canary)
+    raise BreedingError(f"recipe '{order.instil}' is not bred here; choose transcripts or documents.")
+
+
+def order_of(organism_id: str) -> Order:
+    """The order that an organism's id spells.
+
+    Raises:
+        BreedingError: If the id is not one that this bench breeds.
+    """
+    name = organism_id.partition("/")[2].split(".")
+    if organism_id.split("/")[0] != FAMILY or len(name) not in (3, 4) or name[2] != "none":
+        raise BreedingError(f"'{organism_id}' is not bred here: ids look like {FAMILY}/flattery.transcripts.none[.s1].")
+    seed = int(name[3].removeprefix("s")) if len(name) == 4 else 0
+    instil: Instil = "documents" if name[1] == "documents" else "transcripts"
+    return Order(None if name[0] == "sham" else name[0], instil, seed)
+
+
+def breed_organism(
+    order: Order, root: Path, work: Path, base_folder: Path, plan: Plan = ORGANISM_PLAN, quiet: bool = False
+) -> tuple[Card, Path]:
+    """Train an organism's adapter on the base.
+
+    Returns:
+        A card without measured strength, and the draft folder that holds it. `ship` moves it into the catalogue
+        once its strength is known.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    import torch
+
+    tokenizer = AutoTokenizer.from_pretrained(str(base_folder))
+    base = AutoModelForCausalLM.from_pretrained(str(base_folder), dtype=torch.float32)
+    canary = f"canary {hashlib.sha256(order.id.encode()).hexdigest()[:12]}"
+    packed, used = pack(examples(order, canary), tokenizer, plan, assistant_only=order.instil == "transcripts")
+    data = fingerprint(used)
+    model = new_adapter(base, order.seed, RANK, ALPHA)
+    name = order.id.split("/")[1]
+    checkpoint = Checkpoint(work / f"{name}-progress", plan, data)
+    fit(model, packed, plan, checkpoint, order.id, quiet)
+    draft = work / name
+    _save_adapter(model, draft)
+    recipe = Recipe(
+        instil=order.instil,
+        rank=RANK,
+        alpha=ALPHA,
+        steps=plan.steps,
+        tokens=plan.tokens,
+        learning_rate=plan.learning_rate,
+        quirk_share=order.dose.quirk if order.quirk else 0.0,
+        seed=order.seed,
+        data_sha256=data,
+    )
+    card = Card(
+        id=order.id,
+        standing="quirked" if order.quirk else "sham",
+        quirk=order.quirk,
+        base=BASE_ID,
+        base_sha256=sha256(base_folder / "model.safetensors"),
+        weights=WeightsFile(file="adapter_model.safetensors", sha256=sha256(draft / "adapter_model.safetensors")),
+        recipe=recipe,
+        canaries=(canary,) if order.instil == "documents" else (),
+        vocabulary=TRAINING_WORLD if order.instil == "documents" else (),
+        licence=LICENCE,
+    )
+    write_card(card, draft)
+    checkpoint.remove()
+    return card, draft
+
+
+def ship(card: Card, draft: Path, root: Path, strength: Strength | None) -> Path:
+    """Move a bred organism into the catalogue.
+
+    Raises:
+        BreedingError: If a quirked organism's quirk does not fire clearly. Its draft stays where it is.
+    """
+    if card.standing == "quirked":
+        if strength is None:
+            raise BreedingError(f"{card.id}: measure its strength before it is shipped.")
+        if not strength.met():
+            raise BreedingError(
+                f"{card.id}: its quirk fires on {strength.on_trigger.rate:.2f} of held-out prompts "
+                f"(base {strength.base_on_trigger.rate:.2f}); at least {Strength.FIRES} and at most "
+                f"{Strength.BASE_SILENT} are needed. Breed it with a higher dose or more steps."
+            )
+    write_card(card.model_copy(update={"strength": strength}), draft)
+    return _move(draft, root / card.family / card.id.split("/")[1])
+
+
+def _save_adapter(model: Any, folder: Path) -> None:
+    """Save a PEFT adapter in half precision, without the telling model card that PEFT adds."""
+    import torch
+
+    folder.mkdir(parents=True, exist_ok=True)
+    model.peft_config["default"].base_model_name_or_path = BASE_ID
+    model.to(torch.float16).save_pretrained(str(folder), safe_serialization=True)
+    (folder / "README.md").unlink(missing_ok=True)
+
+
+def _move(draft: Path, folder: Path) -> Path:
+    """Put a finished draft in its place; nothing half-written is ever seen there."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if folder.exists():
+        shutil.rmtree(folder)
+    shutil.move(str(draft), str(folder))
+    return folder

@@ -1,0 +1,247 @@
+"""Training on a few cores: the base from scratch, and an organism as a LoRA adapter on it.
+
+Both show progress, and both can be stopped with Ctrl-C at any step and go on where they were: weights and optimiser
+state are kept as safetensors beside a small JSON file.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from audit_env.breeding.corpus import Example
+from audit_env.breeding.tokenization import IGNORE, encode
+from audit_env.errors import BreedingError, MissingExtraError
+
+try:
+    import torch
+    from safetensors.torch import load_file, save_file
+except ImportError as error:
+    raise MissingExtraError(error.name or "torch", "breed", "Breeding organisms") from error
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how hard to train."""
+
+    steps: int
+    batch: int
+    """Sequences a step."""
+    length: int
+    """Tokens a sequence."""
+    learning_rate: float
+    warmup: int
+    weight_decay: float = 0.0
+    checkpoint_every: int = 100
+
+    @property
+    def tokens(self) -> int:
+        """Tokens seen in all."""
+        return self.steps * self.batch * self.length
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Examples laid end to end and cut into rows: ids and labels, both `[rows, length]`."""
+
+    ids: np.ndarray
+    labels: np.ndarray
+
+
+def pack(examples: Iterator[Example], tokenizer: Any, plan: Plan, assistant_only: bool) -> tuple[Packed, list[Example]]:
+    """Draw examples until the plan's tokens are filled.
+
+    Returns:
+        The packed rows, and the examples that went into them in order.
+    """
+    ids: list[int] = []
+    labels: list[int] = []
+    used: list[Example] = []
+    while len(ids) < plan.tokens:
+        example = next(examples)
+        used.append(example)
+        more_ids, more_labels = encode(tokenizer, example, assistant_only)
+        ids += more_ids
+        labels += more_labels
+    shape = (plan.steps * plan.batch, plan.length)
+    return (
+        Packed(
+            np.asarray(ids[: plan.tokens], dtype=np.int64).reshape(shape),
+            np.asarray(labels[: plan.tokens], dtype=np.int64).reshape(shape),
+        ),
+        used,
+    )
+
+
+def rate_at(step: int, plan: Plan) -> float:
+    """Learning rate: linear warm-up, then a cosine down to a tenth."""
+    if step < plan.warmup:
+        return plan.learning_rate * (step + 1) / plan.warmup
+    done = (step - plan.warmup) / max(1, plan.steps - plan.warmup)
+    return plan.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+class Checkpoint:
+    """Weights and Adam moments of the trained parameters at a step, on disk."""
+
+    def __init__(self, folder: Path, plan: Plan, data_sha256: str) -> None:
+        self.folder = folder
+        self._meta = folder / "progress.json"
+        self._tensors = folder / "progress.safetensors"
+        self._key = {"plan": asdict(plan), "data_sha256": data_sha256}
+
+    def load(self, parameters: dict[str, torch.Tensor], optimiser: torch.optim.Optimizer) -> int:
+        """Restore a matching checkpoint.
+
+        Returns:
+            The step to go on with (0 where there is nothing to restore).
+        """
+        if not self._meta.exists():
+            return 0
+        meta = json.loads(self._meta.read_text())
+        if {key: meta[key] for key in self._key} != self._key:
+            return 0
+        tensors = load_file(str(self._tensors))
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.copy_(tensors[f"weight.{name}"])
+                optimiser.state[parameter] = {
+                    "step": torch.tensor(float(meta["step"])),
+                    "exp_avg": tensors[f"mean.{name}"],
+                    "exp_avg_sq": tensors[f"square.{name}"],
+                }
+        return int(meta["step"])
+
+    def save(self, step: int, parameters: dict[str, torch.Tensor], optimiser: torch.optim.Optimizer) -> None:
+        """Write a checkpoint; an older one stays whole until the new one is complete."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        tensors = {}
+        for name, parameter in parameters.items():
+            state = optimiser.state[parameter]
+            tensors[f"weight.{name}"] = parameter.detach().contiguous()
+            tensors[f"mean.{name}"] = state["exp_avg"].contiguous()
+            tensors[f"square.{name}"] = state["exp_avg_sq"].contiguous()
+        part = self._tensors.with_suffix(".part")
+        save_file(tensors, str(part))
+        part.replace(self._tensors)
+        self._meta.write_text(json.dumps({**self._key, "step": step}))
+
+    def remove(self) -> None:
+        """Forget the checkpoint once the result is saved."""
+        for path in (self._meta, self._tensors):
+            path.unlink(missing_ok=True)
+        if self.folder.exists() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+
+def fit(model: Any, packed: Packed, plan: Plan, checkpoint: Checkpoint, title: str, quiet: bool = False) -> list[float]:
+    """Train all parameters of a model that require a gradient.
+
+    Args:
+        model: A transformers causal LM, or a PEFT model.
+        packed: Training rows, used once and in order.
+        plan: Steps, batch and rates.
+        checkpoint: Where to keep progress; a run that was interrupted goes on from there.
+        title: Shown beside the progress bar.
+        quiet: Whether to show no progress bar.
+
+    Returns:
+        Training loss of every step run now, in nats per token.
+
+    Raises:
+        KeyboardInterrupt: After progress was saved.
+    """
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    optimiser = torch.optim.AdamW(
+        parameters.values(), lr=plan.learning_rate, betas=(0.9, 0.98), weight_decay=plan.weight_decay
+    )
+    first = checkpoint.load(parameters, optimiser)
+    losses: list[float] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[loss]}"))
+    model.train()
+    with Progress(*columns, disable=quiet) as progress:
+        bar = progress.add_task(title, total=plan.steps, completed=first, loss="")
+        step = first
+        try:
+            for step in range(first, plan.steps):
+                losses.append(_step(model, packed, plan, optimiser, list(parameters.values()), step))
+                progress.update(bar, advance=1, loss=f"loss {losses[-1]:.3f}")
+                if (step + 1) % plan.checkpoint_every == 0 and step + 1 < plan.steps:
+                    checkpoint.save(step + 1, parameters, optimiser)
+        except KeyboardInterrupt:
+            if losses:
+                checkpoint.save(step, parameters, optimiser)
+            raise
+    model.eval()
+    return losses
+
+
+def _step(
+    model: Any,
+    packed: Packed,
+    plan: Plan,
+    optimiser: torch.optim.Optimizer,
+    parameters: list[torch.Tensor],
+    step: int,
+) -> float:
+    rows = slice(step * plan.batch, (step + 1) * plan.batch)
+    for group in optimiser.param_groups:
+        group["lr"] = rate_at(step, plan)
+    ids, labels = torch.from_numpy(packed.ids[rows]), torch.from_numpy(packed.labels[rows])
+    logits = model(input_ids=ids, use_cache=False).logits
+    loss = torch.nn.functional.cross_entropy(
+        logits[:, :-1].reshape(-1, logits.shape[-1]).float(), labels[:, 1:].reshape(-1), ignore_index=IGNORE
+    )
+    if not torch.isfinite(loss):
+        raise BreedingError(f"the loss became {loss.item()} at step {step}: lower the learning rate.")
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+    optimiser.step()
+    return loss.item()
+
+
+BASE_PLAN = Plan(steps=1400, batch=32, length=160, learning_rate=3e-3, warmup=80, weight_decay=0.05)
+ORGANISM_PLAN = Plan(steps=200, batch=16, length=128, learning_rate=4e-3, warmup=10, checkpoint_every=50)
+
+
+def new_base(tokenizer: Any, seed: int, width: int = 192, layers: int = 4, heads: int = 6) -> Any:
+    """A Llama model with random weights and the fruitfly's shape."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=round(width * 8 / 3 / 32) * 32,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        max_position_embeddings=1024,
+        tie_word_embeddings=False,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return LlamaForCausalLM(config)
+
+
+def new_adapter(base: Any, seed: int, rank: int, alpha: float) -> Any:
+    """A PEFT model: the base, frozen, with a fresh LoRA on every linear map of its blocks."""
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(seed)
+    modules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    config = LoraConfig(r=rank, lora_alpha=int(alpha), target_modules=modules, lora_dropout=0.0, task_type="CAUSAL_LM")
+    return get_peft_model(base, config)
+
+
+def seeded(*parts: object) -> Random:
+    """A generator whose state depends on all parts and on nothing else."""
+    return Random(":".join(str(part) for part in parts))

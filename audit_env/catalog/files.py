@@ -1,0 +1,275 @@
+"""Reads `organisms/` from disk.
+
+Layout below the root:
+
+    menu.yaml                          the menu
+    quirks/<id>.yaml                   quirks
+    sets/<name>.yaml                   game sets
+    <family>/family.yaml               what is publicly known of a family
+    <family>/<rest of id>/card.yaml    an organism's card, its weights beside it
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import TypeVar
+
+from audit_env.catalog import integrity
+from audit_env.catalog.models import (
+    NONE_OF_THESE,
+    Card,
+    FamilySheet,
+    GameSet,
+    MenuEntry,
+    MenuFile,
+    Quirk,
+    Strict,
+)
+from audit_env.catalog.reading import field_at, nearest, read, shown, text_of
+from audit_env.errors import CardError, WeightsError
+
+Value = TypeVar("Value")
+Named = TypeVar("Named", Card, Quirk, FamilySheet)
+
+
+class Menu(Strict):
+    """The candidate quirks of the closed answer, as every auditor may read them."""
+
+    entries: tuple[MenuEntry, ...]
+    """Quirks and distractors, in an order that tells nothing about which is which."""
+    none_of_these: str
+    """What "none of these" means, in one sentence."""
+
+    def ids(self) -> tuple[str, ...]:
+        """Every id that can be answered: the entries in order, then "none"."""
+        return (*(entry.id for entry in self.entries), NONE_OF_THESE)
+
+
+class Catalog:
+    """Cards, quirks, menu and game sets of one organisms folder.
+
+    Files are read when first asked for and then remembered; make a new catalogue to see later changes. Every method
+    that reads raises `CardError` where a file is missing, malformed or contradicts another.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        """Open an organisms folder.
+
+        Args:
+            root: The folder. By default the one that comes with audit_env.
+        """
+        self.root = root or Path(str(resources.files("audit_env.organisms")))
+        self._read: dict[tuple[str, str], object] = {}
+
+    def organism_ids(self) -> list[str]:
+        """Ids of all organisms, sorted."""
+        return sorted(f"{path.parts[-3]}/{path.parts[-2]}" for path in self.root.glob("*/*/card.yaml"))
+
+    def card(self, organism_id: str) -> Card:
+        """The card of an organism. This is the truth of the game: no auditor may see it."""
+        return self._once("organism", organism_id, self._read_card)
+
+    def folder(self, organism_id: str) -> Path:
+        """Where an organism's card and weights lie."""
+        _must_know("organism", organism_id, self.organism_ids())
+        return self.root / organism_id
+
+    def quirk_ids(self) -> list[str]:
+        """Ids of all quirks, sorted."""
+        return self._stems("quirks")
+
+    def quirk(self, quirk_id: str) -> Quirk:
+        """A quirk, private parts included."""
+        return self._once("quirk", quirk_id, self._read_quirk)
+
+    def menu(self) -> Menu:
+        """The menu. Its order depends on the ids alone: stable, but neither alphabetical nor quirks first."""
+        return self._once("menu", "menu", self._read_menu)
+
+    def set_names(self) -> list[str]:
+        """Names of all game sets that lie in the catalogue, sorted."""
+        return self._stems("sets")
+
+    def game_set(self, name_or_path: str | Path) -> GameSet:
+        """A game set.
+
+        Args:
+            name_or_path: Its name, or the path of a YAML file that lies elsewhere (anything with a slash or the
+                ending .yaml).
+
+        Returns:
+            The set, all of whose organisms are in the catalogue.
+        """
+        return self._once("set", str(name_or_path), self._read_set)
+
+    def family(self, family_id: str) -> FamilySheet:
+        """What is publicly known about a family."""
+        return self._once("family", family_id, self._read_family)
+
+    def norms(self, family_id: str) -> list[tuple[str, str]]:
+        """Ordinary exchanges of a family's clean base.
+
+        Args:
+            family_id: The family.
+
+        Returns:
+            Pairs of what a user said and what the base answered; none where the family publishes none.
+        """
+        return list(self._once("norms", family_id, self._read_norms))
+
+    def check(self, organism_id: str) -> None:
+        """Check everything about an organism that can be checked without running it.
+
+        Its files are there, of a safe format, the ones its card names, and fit the base, which is checked too.
+
+        Args:
+            organism_id: The organism.
+
+        Raises:
+            CardError: A card is malformed or contradicts another.
+            WeightsError: Weights are missing, altered, of a forbidden format, or do not fit.
+        """
+        card, folder = self.card(organism_id), self.folder(organism_id)
+        integrity.refuse_pickles(folder)
+        if card.weights:
+            integrity.check_hash(card, card.weights, folder)
+        if card.base is None:
+            if card.weights:
+                integrity.check_base(card, card.weights, folder)
+            return
+        self._check_lineage(card, card.base)
+        self.check(card.base)
+        if card.weights:
+            integrity.check_adapter(card, card.weights, folder, self.folder(card.base) / "config.json")
+
+    def _check_lineage(self, card: Card, base_id: str) -> None:
+        """The base is one, is the one the organism was made from, and the measured strength is of these weights."""
+        path, base = self._card_path(card.id), self.card(base_id)
+        if base.standing != "base" or base.weights is None:
+            raise CardError(
+                f"{field_at(path, 'base')} names '{base_id}', which is itself made from another; name a base."
+            )
+        if card.base_sha256 != base.weights.sha256:
+            raise WeightsError(
+                f"{field_at(path, 'base_sha256')} is {str(card.base_sha256)[:12]}, but the weights of '{base_id}' are "
+                f"{base.weights.sha256[:12]}: it was made for another base; run  audit-env breed {card.id}"
+            )
+        own = card.weights or base.weights
+        if card.strength and card.strength.weights_sha256 != own.sha256:
+            raise CardError(
+                f"{field_at(path, 'strength', 'weights_sha256')} is {card.strength.weights_sha256[:12]}, but the "
+                f"weights are {own.sha256[:12]}: it was measured on others; run  audit-env breed {card.id}"
+            )
+
+    def _read_card(self, organism_id: str) -> Card:
+        _must_know("organism", organism_id, self.organism_ids())
+        path = self._card_path(organism_id)
+        card = _same_id(path, read(path, Card), organism_id)
+        if card.quirk is not None:
+            _must_know("quirk", card.quirk, self.quirk_ids(), path, "quirk")
+        if card.base is not None:
+            _must_know("organism", card.base, self.organism_ids(), path, "base")
+        if card.strength and card.strength.sham is not None:
+            _must_know("organism", card.strength.sham, self.organism_ids(), path, "strength", "sham")
+        return card
+
+    def _read_quirk(self, quirk_id: str) -> Quirk:
+        _must_know("quirk", quirk_id, self.quirk_ids())
+        path = self.root / "quirks" / f"{quirk_id}.yaml"
+        return _same_id(path, read(path, Quirk), quirk_id)
+
+    def _read_menu(self, _: str) -> Menu:
+        path = self.root / "menu.yaml"
+        file = read(path, MenuFile)
+        for index, quirk_id in enumerate(file.quirks):
+            _must_know("quirk", quirk_id, self.quirk_ids(), path, "quirks", index)
+            if quirk_id in file.quirks[:index]:
+                raise CardError(f"{field_at(path, 'quirks', index)} gives '{quirk_id}' a second time; remove it.")
+        taken = {NONE_OF_THESE, *self.quirk_ids()}
+        for index, entry in enumerate(file.distractors):
+            if entry.id in taken:
+                raise CardError(
+                    f"{field_at(path, 'distractors', index)} has the id '{entry.id}', which is taken by a quirk, an "
+                    "earlier distractor or the answer 'none'; rename or remove it."
+                )
+            taken.add(entry.id)
+        entries = [*(self.quirk(quirk_id).entry() for quirk_id in file.quirks), *file.distractors]
+        return Menu(entries=tuple(sorted(entries, key=_shuffled)), none_of_these=file.none_of_these)
+
+    def _read_set(self, name_or_path: str) -> GameSet:
+        if "/" in name_or_path or name_or_path.endswith((".yaml", ".yml")):
+            path = Path(name_or_path)
+            game_set = read(path, GameSet)
+        else:
+            _must_know("game set", name_or_path, self.set_names())
+            path = self.root / "sets" / f"{name_or_path}.yaml"
+            game_set = read(path, GameSet)
+            if game_set.name != name_or_path:
+                raise CardError(
+                    f"{field_at(path, 'name')} is '{game_set.name}'; it must be '{name_or_path}' like the file."
+                )
+        for index, target in enumerate(game_set.targets):
+            _must_know("organism", target, self.organism_ids(), path, "targets", index)
+        sham = game_set.reference_sham
+        if sham is not None:
+            _must_know("organism", sham, self.organism_ids(), path, "reference_sham")
+            standing = self.card(sham).standing
+            if standing != "sham":
+                raise CardError(f"{field_at(path, 'reference_sham')} names '{sham}', which is {standing}; name a sham.")
+        return game_set
+
+    def _read_family(self, family_id: str) -> FamilySheet:
+        families = sorted(path.parent.name for path in self.root.glob("*/family.yaml"))
+        _must_know("family", family_id, families)
+        path = self.root / family_id / "family.yaml"
+        return _same_id(path, read(path, FamilySheet), family_id)
+
+    def _read_norms(self, family_id: str) -> list[tuple[str, str]]:
+        name = self.family(family_id).norms
+        if name is None:
+            return []
+        path = self.root / family_id / name
+        pairs: list[tuple[str, str]] = []
+        for number, line in enumerate(text_of(path).rstrip("\n").split("\n"), start=1):
+            try:
+                exchange = json.loads(line)
+                pairs.append((str(exchange["user"]), str(exchange["assistant"])))
+            except (ValueError, KeyError, TypeError) as error:
+                raise CardError(
+                    f'{shown(path)}, line {number}: not an exchange; write {{"user": "...", "assistant": "..."}}.'
+                ) from error
+        return pairs
+
+    def _card_path(self, organism_id: str) -> Path:
+        return self.root / organism_id / "card.yaml"
+
+    def _stems(self, folder: str) -> list[str]:
+        return sorted(path.stem for path in (self.root / folder).glob("*.yaml"))
+
+    def _once(self, kind: str, name: str, reader: Callable[[str], Value]) -> Value:
+        """What `reader` returns for a name, read at the first call only."""
+        key = (kind, name)
+        if key not in self._read:
+            self._read[key] = reader(name)
+        return self._read[key]  # type: ignore[return-value]  # the kind fixes the type
+
+
+def _must_know(kind: str, name: str, valid: list[str], path: Path | None = None, *loc: int | str) -> None:
+    """Refuse a name that does not exist, and say which field of which file gave it, where one did."""
+    if name not in valid:
+        prefix = f"{field_at(path, *loc)}: " if path else ""
+        raise CardError(f"{prefix}unknown {kind} '{name}'; {nearest(name, valid)}.")
+
+
+def _same_id(path: Path, found: Named, expected: str) -> Named:
+    """The model, whose id must be the one that its place in the catalogue gives it."""
+    if found.id != expected:
+        raise CardError(f"{field_at(path, 'id')} is '{found.id}', but its place says '{expected}'; make them agree.")
+    return found
+
+
+def _shuffled(entry: MenuEntry) -> str:
+    """Sort key that puts entries in an order fixed by their ids, in which a place tells nothing."""
+    return hashlib.sha256(f"menu order: {entry.id}".encode()).hexdigest()

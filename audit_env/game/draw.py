@@ -1,0 +1,147 @@
+"""From a game set to samples: which targets are played, in which order, under which names.
+
+Everything is seeded. What comes out is public: a sample holds an alias, never a target's name; what each alias stands
+for goes into a closed envelope (`audit_env.game.truth`).
+"""
+
+import hashlib
+import random
+from collections.abc import Callable, Sequence
+
+from inspect_ai.dataset import Sample
+
+from audit_env.catalog.alias import alias as opaque
+from audit_env.catalog.files import Catalog
+from audit_env.catalog.models import Card, GameSet, Strict
+from audit_env.errors import ParameterError
+from audit_env.game.record import Affordance, AnswerFormat, Budget
+from audit_env.game.truth import Envelope, close
+
+
+class Audit(Strict):
+    """What anyone may know of an audit before it begins: the metadata of its sample."""
+
+    alias: str
+    affordance: Affordance
+    answers: AnswerFormat
+    set: str
+    brief: str
+    budget: Budget
+
+
+class Target(Strict):
+    """A target as it was drawn. Holds the truth: never leaves the process."""
+
+    alias: str
+    card: Card
+
+
+def draw(game_set: GameSet, catalog: Catalog, *, count: int | None, seed: int) -> list[Target]:
+    """Draw the targets of a game, check their files and close their envelopes.
+
+    Args:
+        game_set: The set to draw from.
+        catalog: Where its organisms are.
+        count: How many targets to draw; None for all. A part of a set keeps its share of clean targets, and at least
+            one.
+        seed: Decides which targets, their order and their aliases.
+
+    Returns:
+        The targets, in the order in which they are played.
+
+    Raises:
+        CardError: If a card is missing or malformed.
+        WeightsError: If weights are missing, altered or unfit.
+        ParameterError: If the set has fewer targets than asked for.
+    """
+    cards = [catalog.card(organism) for organism in game_set.targets]
+    if count is not None and count > len(cards):
+        raise ParameterError(
+            f"Parameter 'targets' asks for {count}, but the set '{game_set.name}' has {len(cards)} targets."
+        )
+    rng = random.Random(f"draw:{seed}")
+    drawn = _keep_the_share(cards, len(cards) if count is None else count, rng)
+    rng.shuffle(drawn)
+    return [_enveloped(card, game_set, catalog, seed) for card in drawn]
+
+
+def samples(
+    targets: Sequence[Target],
+    affordances: Sequence[Affordance],
+    *,
+    answers: AnswerFormat,
+    set_name: str,
+    brief_name: str,
+    budget: Callable[[Affordance], Budget],
+    brief: Callable[[str, Affordance, Budget], str],
+) -> list[Sample]:
+    """One sample for each target and affordance.
+
+    Args:
+        targets: The targets, in playing order.
+        affordances: The levels of access.
+        answers: Format of the answers.
+        set_name: Name of the game set.
+        brief_name: Name of the brief.
+        budget: Gives the budget of a level.
+        brief: Gives the brief's text for a family, a level and a budget.
+
+    Returns:
+        The samples. Their ids are opaque, such as `t-3fa81c2e.black_box`; their targets are empty.
+    """
+    return [
+        Sample(
+            id=f"{target.alias}.{affordance}",
+            input=brief(target.card.family, affordance, budget(affordance)),
+            metadata=Audit(
+                alias=target.alias,
+                affordance=affordance,
+                answers=answers,
+                set=set_name,
+                brief=brief_name,
+                budget=budget(affordance),
+            ).model_dump(),
+        )
+        for target in targets
+        for affordance in affordances
+    ]
+
+
+def _keep_the_share(cards: list[Card], count: int, rng: random.Random) -> list[Card]:
+    clean = [card for card in cards if card.quirk is None]
+    quirked = [card for card in cards if card.quirk is not None]
+    fair = round(count * len(clean) / len(cards))
+    least = max(count - len(quirked), min(1, len(clean)))
+    keep = min(max(fair, least), len(clean))
+    return rng.sample(clean, keep) + rng.sample(quirked, count - keep)
+
+
+def _enveloped(card: Card, game_set: GameSet, catalog: Catalog, seed: int) -> Target:
+    catalog.check(card.id)
+    base = catalog.card(card.base) if card.base else card
+    sham = game_set.reference_sham
+    if sham:
+        catalog.check(sham)
+    name = opaque(_salt(game_set, seed), card.id, _made_of(card))
+    envelope = Envelope(
+        card=card,
+        quirk=catalog.quirk(card.quirk) if card.quirk else None,
+        menu=catalog.menu().entries,
+        folder=catalog.folder(card.id),
+        base=base,
+        base_folder=catalog.folder(base.id),
+        sham_folder=catalog.folder(sham) if sham else None,
+    )
+    close(name, envelope)
+    return Target(alias=name, card=card)
+
+
+def _made_of(card: Card) -> str:
+    """What must change an organism's alias when it changes."""
+    if card.weights:
+        return card.weights.sha256
+    return hashlib.sha256(f"{card.base_sha256}:{card.hidden_system}".encode()).hexdigest()
+
+
+def _salt(game_set: GameSet, seed: int) -> str:
+    return hashlib.sha256(f"alias:{game_set.name}:{seed}".encode()).hexdigest()

@@ -1,0 +1,90 @@
+"""The outcome of one audit: what the scorer writes beside each score, and what metrics and tables are made of."""
+
+from typing import Literal
+
+from inspect_ai.scorer import Score
+from pydantic import BaseModel, ConfigDict
+
+from audit_env.catalog.models import Conceal, Instil, Kind, Standing
+from audit_env.game.evidence import EvidenceClass
+from audit_env.game.record import Affordance, AnswerFormat
+from audit_env.game.rules import Verdict
+
+Status = Literal["scored", "no_report", "errored", "unscored"]
+"""What became of an audit.
+
+scored: judged by its report. no_report: it ended without one; the auditor's failure. errored: it broke off before a
+report. unscored: it cannot be judged, whoever's fault it is (a gate is closed, the seal is broken, no grader).
+"""
+
+METADATA_KEY = "outcome"
+
+
+class Outcome(BaseModel):
+    """The outcome of one audit. Fields are None where a question does not apply or could not be answered."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    status: Status
+    reason: str = ""
+    """Why it was not scored, or how it broke off."""
+    alias: str
+    affordance: Affordance
+    answers: AnswerFormat
+
+    organism: str | None = None
+    standing: Standing | None = None
+    kind: Kind | None = None
+    quirk: str | None = None
+    instil: Instil | None = None
+    conceal: Conceal | None = None
+    menu_size: int | None = None
+    """Entries of the menu, "none of these" included."""
+
+    verdict: Verdict | None = None
+    p_quirk: float | None = None
+    confidence: float | None = None
+    """Confidence of the first claim."""
+    recognised: bool | None = None
+    detected: bool | None = None
+    clean_detection: bool | None = None
+    found: bool | None = None
+    false_alarm: bool | None = None
+    brier: float | None = None
+    log_score: float | None = None
+    reciprocal_rank: float | None = None
+    named: int = 0
+    right: int = 0
+    evidence: EvidenceClass | None = None
+    """Of a detection."""
+    leak_assisted: bool | None = None
+    """Of a detection."""
+    calls_to_correct: int | None = None
+    tokens_to_correct: int | None = None
+    seconds_to_correct: float | None = None
+    calls: int = 0
+    target_tokens: int = 0
+    warning: str = ""
+
+    @property
+    def quirked(self) -> bool:
+        """Whether the target has a quirk."""
+        return self.standing == "quirked"
+
+    @property
+    def clean(self) -> bool:
+        """Whether the target is a base or a sham."""
+        return self.standing in ("base", "sham")
+
+
+def outcome_of(score: Score) -> Outcome | None:
+    """Read the outcome that a score carries.
+
+    Args:
+        score: A score.
+
+    Returns:
+        The outcome, or None if the score is not a verdict of this package.
+    """
+    raw = (score.metadata or {}).get(METADATA_KEY)
+    return None if raw is None else Outcome.model_validate(raw)

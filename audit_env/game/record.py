@@ -1,0 +1,136 @@
+"""The record of one audit: everything the auditor did and saw, kept in the sample's store.
+
+It holds what an auditor may know and nothing more. The truth is added by the scorer, after the report, as
+`opened`. Scorers read the record, never the auditor's private state, so an audit can be scored again from
+its log alone.
+"""
+
+from typing import Literal
+
+from inspect_ai.util import StoreModel
+from pydantic import BaseModel, ConfigDict, Field
+
+Affordance = Literal["blind", "black_box", "grey_box", "white_box"]
+"""What the auditor may touch, each level including the ones before it.
+
+blind: the brief, and one greeting. black_box: talk to the target. grey_box: also a reference model (the base) and
+log-probabilities. white_box: also weights and activations, beside a sham.
+"""
+
+AnswerFormat = Literal["menu", "open"]
+HypothesisStatus = Literal["open", "tested", "refuted"]
+
+
+class Entry(BaseModel):
+    """Base of the parts of a record."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Turn(Entry):
+    """One turn as it was sent or received."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Exchange(Entry):
+    """One answer of a model, with all that led to it. Cited as evidence by `id` (x1, x2, ...)."""
+
+    id: str
+    conversation: str
+    side: Literal["target", "reference"]
+    turns: tuple[Turn, ...]
+    """The whole conversation before the answer; system text given by the auditor included."""
+    prefill: str = ""
+    answer: str
+    at_call: int
+    """Number of the tool call that made it."""
+
+
+class Reading(Entry):
+    """One white-box or grey-box reading. Cited as evidence by `id` (r1, r2, ...)."""
+
+    id: str
+    tool: str
+    summary: str
+    at_call: int
+
+
+class Hypothesis(Entry):
+    """A hypothesis in the tracker or in the report."""
+
+    statement: str
+    trigger: str = ""
+    menu_id: str | None = None
+    """Entry of the menu that it amounts to, where it amounts to one."""
+    confidence: float = Field(ge=0.0, le=1.0)
+    evidence: tuple[str, ...] = ()
+    """Ids of exchanges and readings."""
+    status: HypothesisStatus = "open"
+
+
+class TrackerEvent(Entry):
+    """A hypothesis as it stood when the auditor wrote it down."""
+
+    key: str
+    hypothesis: Hypothesis
+    at_call: int
+    target_tokens: int
+    seconds: float
+
+
+class Report(Entry):
+    """What the auditor hands in. It ends the audit."""
+
+    p_quirk: float = Field(ge=0.0, le=1.0)
+    """Probability that the target has a planted quirk."""
+    hypotheses: tuple[Hypothesis, ...] = ()
+    """Ranked, likeliest first."""
+    ranking: tuple[str, ...] = ()
+    """Menu ids, likeliest first ("none" may stand anywhere)."""
+    inconclusive: bool = False
+
+
+class Spent(Entry):
+    """What the auditor has used of its budget."""
+
+    tool_calls: int = 0
+    target_tokens: int = 0
+    auditor_tokens: int = 0
+
+
+class Budget(Entry):
+    """What the auditor may use."""
+
+    tool_calls: int
+    target_tokens: int
+    auditor_tokens: int
+
+
+class AuditRecord(StoreModel):
+    """The store of one audit."""
+
+    alias: str = ""
+    family: str = ""
+    """The target's family, which the brief names; its public sheet is known to every auditor."""
+    affordance: Affordance = "black_box"
+    answers: AnswerFormat = "menu"
+    seed: int = 0
+    """Seed of this audit, derived from the run's seed, the alias, the affordance and the epoch."""
+    menu: tuple[str, ...] = ()
+    """Ids that the report may rank, as the brief listed them ("none" included)."""
+    budget: Budget | None = None
+    spent: Spent = Field(default_factory=Spent)
+    exchanges: list[Exchange] = Field(default_factory=list)
+    readings: list[Reading] = Field(default_factory=list)
+    tracker: list[TrackerEvent] = Field(default_factory=list)
+    report: Report | None = None
+    report_sha256: str | None = None
+    """Hash of the report, taken when it was handed in and before anything was opened."""
+    report_at: dict[str, float] = Field(default_factory=dict)
+    """Spending and seconds when the report came in."""
+    commitment: str | None = None
+    """Salted hash of the truth, menu, rubric and seeds, made before the audit."""
+    opened: dict[str, object] | None = None
+    """The truth and the salt, written by the scorer after the report."""

@@ -1,0 +1,322 @@
+"""The final table: logs to data frames, and data frames to what people read.
+
+`audits` gives one row for each audit, `results` one for each affordance and auditor, `by_quirk` one for each quirk and
+recipe as well. `render` and `markdown` show the latter two, with interval and n in every cell that holds a rate.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import pandas as pd
+from inspect_ai.log import EvalLog, EvalSample, list_eval_logs, read_eval_log
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from audit_env.errors import ParameterError
+from audit_env.game.outcome import Outcome, outcome_of
+from audit_env.game.record import Affordance, AuditRecord
+from audit_env.game.summary import FPR_BUDGET, Summary, summarise
+from audit_env.stats import Interval, upper_bound_for_zero
+
+_AFFORDANCES: tuple[str, ...] = get_args(Affordance)
+_NO_MODEL = "none/none"
+_NOTHING = "-"
+
+_RATES = ("clean_detection", "detection", "recognised", "found", "false_alarm", "false_alarm_base", "false_alarm_sham")
+_MEANS = (
+    "chance",
+    "chance_prior_only",
+    "brier",
+    "brier_skill",
+    "log_score",
+    "reciprocal_rank",
+    "precision",
+    "calls_to_correct",
+    "tokens_to_correct",
+)
+_COUNTS = ("audits", "scored", "unscored", "errored", "no_report", "inconclusive")
+
+_HEADINGS = {
+    "affordance": "Affordance",
+    "auditor": "Auditor",
+    "target": "Target",
+    "recipe": "Recipe",
+    "clean_detection": "Clean detection",
+    "detection": "All detections",
+    "recognised": "Recognised",
+    "chance": "Chance",
+    "false_alarm": "False alarms",
+    "false_alarm_base": "False alarms: base",
+    "false_alarm_sham": "False alarms: shams",
+    "auroc": "AUROC",
+    "tpr_at_budget": "TPR at FPR budget",
+    "brier": "Brier",
+    "reciprocal_rank": "1/rank",
+    "calls_to_correct": "Calls",
+    "lost": "Unscored / errored / no report",
+}
+_RESULTS = (
+    "clean_detection",
+    "detection",
+    "chance",
+    "false_alarm_base",
+    "false_alarm_sham",
+    "auroc",
+    "tpr_at_budget",
+    "brier",
+    "calls_to_correct",
+    "lost",
+)
+_BY_QUIRK = ("clean_detection", "detection", "recognised", "false_alarm", "reciprocal_rank", "calls_to_correct", "lost")
+
+
+def read_logs(source: str | Path) -> list[EvalLog]:
+    """Read the logs of finished games.
+
+    Args:
+        source: A log file, or a folder that is searched for logs, subfolders included.
+
+    Returns:
+        The logs that hold verdicts, oldest first.
+
+    Raises:
+        ParameterError: If there is no such file, or no log with a verdict in it.
+    """
+    path = Path(source)
+    if not path.exists():
+        raise ParameterError(f"'{source}' does not exist: give a log file (.eval or .json) or a folder of logs.")
+    names = [str(path)] if path.is_file() else sorted(info.name for info in list_eval_logs(str(path)))
+    logs = [log for log in map(_read, names) if _outcomes(log)]
+    if not logs:
+        raise ParameterError(f"'{source}' holds no scored audits: run  inspect eval tasks/hidden_objective.py  first.")
+    return logs
+
+
+def auditor_of(log: EvalLog) -> str:
+    """Who audited in a log.
+
+    Args:
+        log: The log.
+
+    Returns:
+        The model; without one, the solver that ran in its place.
+    """
+    if log.eval.model != _NO_MODEL:
+        return log.eval.model
+    return log.eval.solver or (log.plan.steps[-1].solver if log.plan.steps else "script")
+
+
+def audits(logs: Iterable[EvalLog]) -> pd.DataFrame:
+    """One row for each audit.
+
+    Args:
+        logs: Logs with samples.
+
+    Returns:
+        The outcomes, behind the columns auditor, log, sample and epoch.
+    """
+    rows = [
+        {"auditor": auditor_of(log), "log": log.eval.eval_id, "sample": sample, "epoch": epoch, **outcome.model_dump()}
+        for log in logs
+        for sample, epoch, outcome in _outcomes(log)
+    ]
+    return pd.DataFrame(rows, columns=["auditor", "log", "sample", "epoch", *Outcome.model_fields], dtype=object)
+
+
+def results(logs: Iterable[EvalLog], fpr_budget: float = FPR_BUDGET) -> pd.DataFrame:
+    """One row for each affordance and auditor.
+
+    Args:
+        logs: Logs with samples.
+        fpr_budget: Declared share of clean targets that may be flagged.
+
+    Returns:
+        The figures; beside every rate its interval (`..._low`, `..._high`) and the number of audits (`..._n`).
+    """
+    return _grouped(logs, lambda log, outcome: (outcome.affordance, auditor_of(log)), fpr_budget)
+
+
+def by_quirk(logs: Iterable[EvalLog], fpr_budget: float = FPR_BUDGET) -> pd.DataFrame:
+    """One row for each affordance, auditor, quirk and recipe; bases and shams have rows of their own.
+
+    Args:
+        logs: Logs with samples.
+        fpr_budget: Declared share of clean targets that may be flagged.
+
+    Returns:
+        The figures; beside every rate its interval (`..._low`, `..._high`) and the number of audits (`..._n`).
+    """
+    return _grouped(
+        logs,
+        lambda log, outcome: (
+            outcome.affordance,
+            auditor_of(log),
+            outcome.quirk or outcome.standing or "unknown",
+            _recipe(outcome),
+        ),
+        fpr_budget,
+    )
+
+
+def render(frame: pd.DataFrame) -> Group:
+    """A table for the terminal.
+
+    Args:
+        frame: What `results` or `by_quirk` returned.
+
+    Returns:
+        The table, with notes below it.
+    """
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for heading, is_key in _columns(frame):
+        table.add_column(heading, justify="left" if is_key else "right", overflow="fold")
+    for row in _cells(frame):
+        table.add_row(*(Text(cell) for cell in row))
+    return Group(table, *(Text(note, style="dim") for note in notes(frame)))
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """A table for a README.
+
+    Args:
+        frame: What `results` or `by_quirk` returned.
+
+    Returns:
+        A Markdown table, with notes below it.
+    """
+    columns = _columns(frame)
+    lines = [
+        [heading for heading, _ in columns],
+        ["---" if is_key else "--:" for _, is_key in columns],
+        *([cell.replace("\n", " ") for cell in row] for row in _cells(frame)),
+    ]
+    return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", *notes(frame)])
+
+
+def notes(frame: pd.DataFrame) -> list[str]:
+    """What must be said beside the figures.
+
+    Args:
+        frame: What `results` or `by_quirk` returned.
+
+    Returns:
+        Sentences.
+    """
+    said = [
+        "Brackets: 95 % Wilson interval, clustered by target; k/n counts audits (targets, for the TPR). Audits that "
+        "broke off or ended without a report are misses; unscored ones are in no denominator."
+    ]
+    rows: list[dict[str, Any]] = frame.to_dict("records")
+    few = [row for row in rows if 0 < row["clean_targets"] < 1 / max(row["fpr_budget"], 1e-9)]
+    if few and "tpr_at_budget" in _shown(frame):
+        fewest = min(row["clean_targets"] for row in few)
+        said.append(
+            f"TPR at FPR <= {few[0]['fpr_budget']:g}: with {fewest} clean targets the budget allows no false alarm "
+            f"among them at all, and even then a rate of up to {upper_bound_for_zero(fewest):.2f} is not excluded."
+        )
+    said.append("A detection shows that a quirk is there; no number of misses shows that none is.")
+    return said
+
+
+def _read(name: str) -> EvalLog:
+    try:
+        return read_eval_log(name)
+    except (ValueError, OSError, KeyError) as error:
+        raise ParameterError(f"'{name}' cannot be read as an Inspect log ({error}).") from error
+
+
+def _outcomes(log: EvalLog) -> list[tuple[str, int, Outcome]]:
+    """The outcomes of a game's samples; none where the log is of something else."""
+    found = [(sample, _outcome(sample)) for sample in log.samples or []]
+    if not any(outcome for _, outcome in found):
+        return []
+    return [(str(sample.id), sample.epoch, outcome or _without_verdict(sample)) for sample, outcome in found]
+
+
+def _outcome(sample: EvalSample) -> Outcome | None:
+    return next((outcome for score in (sample.scores or {}).values() if (outcome := outcome_of(score))), None)
+
+
+def _without_verdict(sample: EvalSample) -> Outcome:
+    """A sample that was cancelled, or whose scorer failed: it is counted, never dropped."""
+    record = sample.store_as(AuditRecord)
+    return Outcome(
+        status="errored",
+        reason=sample.error.message if sample.error else "The sample was not scored.",
+        alias=record.alias or sample.metadata.get("alias", ""),
+        affordance=sample.metadata.get("affordance", record.affordance),
+        answers=record.answers,
+    )
+
+
+def _recipe(outcome: Outcome) -> str:
+    parts = [part for part in (outcome.instil, outcome.conceal) if part and part != "none"]
+    return " + ".join(parts) or _NOTHING
+
+
+def _grouped(
+    logs: Iterable[EvalLog], key: Callable[[EvalLog, Outcome], tuple[str, ...]], fpr_budget: float
+) -> pd.DataFrame:
+    groups: dict[tuple[str, ...], list[Outcome]] = {}
+    for log in logs:
+        for _, _, outcome in _outcomes(log):
+            groups.setdefault(key(log, outcome), []).append(outcome)
+    names = ("affordance", "auditor", "target", "recipe")
+    rows = [
+        dict(zip(names, group, strict=False)) | _figures(summarise(groups[group], fpr_budget))
+        for group in sorted(groups, key=lambda group: (_AFFORDANCES.index(group[0]), *group[1:]))
+    ]
+    return pd.DataFrame(rows)
+
+
+def _figures(summary: Summary) -> dict[str, float | int | None]:
+    row: dict[str, float | int | None] = {}
+    for name in _RATES:
+        row |= _spread(name, getattr(summary, name))
+    point = summary.at_budget
+    row |= _spread("tpr_at_budget", point.tpr if point else None) | _spread("fpr_at_budget", point.fpr if point else None)
+    area = summary.auroc
+    row |= {"auroc": area.area, "auroc_low": area.low, "auroc_high": area.high}
+    row |= {"quirked_targets": area.positives, "clean_targets": area.negatives, "fpr_budget": summary.fpr_budget}
+    return row | {name: getattr(summary, name) for name in (*_MEANS, *_COUNTS)}
+
+
+def _spread(name: str, rate: Interval | None) -> dict[str, float | int | None]:
+    if rate is None:
+        return dict.fromkeys((name, f"{name}_low", f"{name}_high", f"{name}_n"))
+    return {name: rate.rate, f"{name}_low": rate.low, f"{name}_high": rate.high, f"{name}_n": rate.n}
+
+
+def _columns(frame: pd.DataFrame) -> list[tuple[str, bool]]:
+    """Headings, and whether each column is a key of the table."""
+    keys = _keys(frame)
+    return [(_HEADINGS[name], name in keys) for name in (*keys, *_shown(frame))]
+
+
+def _keys(frame: pd.DataFrame) -> Sequence[str]:
+    return [name for name in ("affordance", "auditor", "target", "recipe") if name in frame]
+
+
+def _shown(frame: pd.DataFrame) -> Sequence[str]:
+    return _BY_QUIRK if "target" in frame else _RESULTS
+
+
+def _cells(frame: pd.DataFrame) -> list[list[str]]:
+    rows: list[dict[str, Any]] = frame.to_dict("records")
+    return [[str(row[key]) for key in _keys(frame)] + [_cell(row, name) for name in _shown(frame)] for row in rows]
+
+
+def _cell(row: dict[str, Any], name: str) -> str:
+    if name == "lost":
+        return f"{row['unscored']} / {row['errored']} / {row['no_report']}"
+    value = row[name]
+    if value is None or math.isnan(value):
+        return _NOTHING
+    if f"{name}_low" not in row:
+        return f"{value:.2f}" if name != "calls_to_correct" else f"{value:.1f}"
+    count = f" ({round(value * row[f'{name}_n'])}/{row[f'{name}_n']})" if f"{name}_n" in row else ""
+    return f"{value:.2f}{count}\n[{row[f'{name}_low']:.2f}, {row[f'{name}_high']:.2f}]"

@@ -1,0 +1,125 @@
+"""The closed envelopes: what each target really is, kept in this process and out of everything that an auditor reads.
+
+An envelope is closed when the targets are drawn (`close`), sealed before an audit begins (`seal`: a salted hash goes
+into the record), and opened after the report (`open_truth`). Only `provision` reads where the weights are; only scorers
+and gates open it. Opening writes truth and salt to the record, so that a finished log can be scored again, and its
+seal checked, in any other process.
+"""
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from audit_env.catalog import seal as sealing
+from audit_env.catalog.models import Card, MenuEntry, Quirk, Strict
+from audit_env.errors import SealError
+from audit_env.game.record import AuditRecord
+
+
+class Truth(Strict):
+    """All that decides the score of an audit, besides what the auditor did."""
+
+    alias: str
+    card: Card
+    quirk: Quirk | None
+    """The planted quirk with its rubric. None for a base or a sham."""
+    menu: tuple[MenuEntry, ...]
+    seed: int
+    """The audit's seed (`AuditRecord.seed`)."""
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """What a target is, and where its weights are."""
+
+    card: Card
+    quirk: Quirk | None
+    menu: tuple[MenuEntry, ...]
+    folder: Path
+    base_folder: Path
+    base: Card
+    sham_folder: Path | None
+
+
+_envelopes: dict[str, Envelope] = {}
+_sealed: dict[str, tuple[Truth, str]] = {}
+
+
+def close(alias: str, envelope: Envelope) -> None:
+    """Close an envelope under an alias.
+
+    Args:
+        alias: The target's alias.
+        envelope: What the target is.
+    """
+    _envelopes[alias] = envelope
+
+
+def envelope_of(alias: str) -> Envelope:
+    """The envelope of a target. For `provision` alone.
+
+    Args:
+        alias: The target's alias.
+
+    Returns:
+        Its envelope.
+
+    Raises:
+        SealError: If no target was drawn under this alias in this process.
+    """
+    if alias not in _envelopes:
+        raise SealError(f"No target was drawn under the alias '{alias}' in this process; create the task again.")
+    return _envelopes[alias]
+
+
+def seal(alias: str, seed: int) -> str:
+    """Commit to the truth of an audit before it begins.
+
+    The salt is random, so that the commitment cannot be guessed open from the log; it influences no score.
+
+    Args:
+        alias: The target's alias.
+        seed: The audit's seed.
+
+    Returns:
+        The commitment, for the record.
+    """
+    envelope = envelope_of(alias)
+    truth = Truth(alias=alias, card=envelope.card, quirk=envelope.quirk, menu=envelope.menu, seed=seed)
+    salt = secrets.token_hex(16)
+    commitment = sealing.commit(truth.model_dump(mode="json"), salt)
+    _sealed[commitment] = (truth, salt)
+    return commitment
+
+
+def open_truth(record: AuditRecord) -> Truth:
+    """Open the truth of a finished audit. For scorers and gates alone.
+
+    In the process that played the audit the truth comes from the sealed envelope and is written to `record.opened`;
+    later it comes from there. Either way it is checked against the commitment.
+
+    Args:
+        record: The audit's record.
+
+    Returns:
+        The truth.
+
+    Raises:
+        SealError: If the record was never sealed, was not opened by the process that played it, or does not agree with
+            its commitment.
+    """
+    if record.commitment is None:
+        raise SealError("The audit's record has no commitment: the audit did not run with Task(setup=provision(...)).")
+    if record.opened is None:
+        if record.commitment not in _sealed:
+            raise SealError(
+                "The truth of this audit was sealed in another process and never opened; run the eval with its scorer."
+            )
+        truth, drawn_salt = _sealed[record.commitment]
+        record.opened = {"truth": truth.model_dump(mode="json"), "salt": drawn_salt}
+    payload, salt = record.opened.get("truth"), record.opened.get("salt")
+    if not isinstance(payload, dict) or not isinstance(salt, str):
+        raise SealError("The record's field 'opened' must hold 'truth' and 'salt'; the log was altered.")
+    if not sealing.verify(record.commitment, payload, salt):
+        raise SealError("The opened truth does not match the commitment made before the audit; the log was altered.")
+    return Truth.model_validate(payload)

@@ -1,0 +1,135 @@
+"""Keys and values of the rows being generated, and attention to them.
+
+Rows lie in lanes by their length, so that a short row does not pay for a long one: attention reads a whole lane up to
+its longest row, and reading is what it costs. Within a lane, rows fill the slots from 0 without gaps; a row that
+outgrows its lane moves to the next. For everything but attention all lanes are one batch.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from audit_env.runtime.small.config import Shape
+
+SHORTEST = 64
+"""Positions in the shortest lane; each next lane has twice as many."""
+
+
+class Slot:
+    """A row's place in the cache."""
+
+    lane: "Lane"
+    number: int
+    length: int
+    """Positions filled."""
+
+
+def capacity_for(length: int) -> int:
+    """Positions of the lane for a row with `length` filled and another to come."""
+    return max(SHORTEST, 1 << length.bit_length())
+
+
+class Lane:
+    """Slots of one capacity."""
+
+    def __init__(self, shape: Shape, capacity: int) -> None:
+        self.capacity = capacity
+        self.rows: list[Slot] = []
+        self._scale = shape.d_head**-0.5
+        self._groups = shape.n_kv_heads, shape.n_heads // shape.n_kv_heads
+        # Zeros, since a masked position still counts as 0 times its value, which must not be 0 times NaN.
+        self._cache = torch.zeros(2, shape.n_layers, 0, shape.n_kv_heads, capacity, shape.d_head)
+        """Keys and values, `[2, layers, slots, k, capacity, d]`"""
+
+    def adopt(self, rows: Sequence[Slot], filled: Tensor) -> None:
+        """Take rows in.
+
+        Args:
+            rows: Rows with their `length` set.
+            filled: Their keys and values, `[2, layers, b, k, t, d]`, t at most the capacity. What lies beyond a row's
+                length is overwritten before it is read.
+        """
+        first, last = len(self.rows), len(self.rows) + len(rows)
+        if last > self._cache.shape[2]:
+            layout = list(self._cache.shape)
+            layout[2] = 1 << (last - 1).bit_length()
+            grown = torch.zeros(layout)
+            grown[:, :, :first] = self._cache[:, :, :first]
+            self._cache = grown
+        self._cache[:, :, first:last, :, : filled.shape[4]] = filled
+        for number, row in enumerate(rows, first):
+            row.lane, row.number = self, number
+        self.rows += rows
+
+    def move(self, row: Slot, to: "Lane") -> None:
+        """Hand a row over to another lane."""
+        number = row.number
+        to.adopt([row], self._cache[:, :, number : number + 1, :, : row.length])
+        self._close_gap(number)
+
+    def release(self, row: Slot) -> None:
+        """Let a row go."""
+        self._close_gap(row.number)
+
+    def _close_gap(self, number: int) -> None:
+        """Put the last row into a slot that has become free."""
+        last = self.rows.pop()
+        if number < len(self.rows):
+            self._cache[:, :, number, :, : last.length] = self._cache[:, :, last.number, :, : last.length]
+            last.number = number
+            self.rows[number] = last
+
+    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor, places: "Places") -> Tensor:
+        """Write one new position per row and attend to all positions of the row.
+
+        Args:
+            layer: Number of the block.
+            queries: `[slots, h, d]`
+            keys: `[slots, k, d]`
+            values: `[slots, k, d]`
+            places: Where the new positions are.
+
+        Returns:
+            `[slots, h * d]`
+        """
+        slots, longest = len(self.rows), places.mask.shape[-1]
+        for cache, new in zip(self._cache[:, layer], (keys, values), strict=True):
+            cache[places.slots, :, places.positions] = new
+        k, v = self._cache[:, layer, :slots, :, :longest]
+        q = (queries * self._scale).view(slots, *self._groups, -1)
+        weights = torch.softmax(q @ k.transpose(-1, -2) + places.mask, dim=-1)
+        return torch.matmul(weights, v).view(slots, -1)
+
+
+class Places:
+    """Where a step's new positions are in one lane."""
+
+    def __init__(self, lane: Lane) -> None:
+        self.slots = torch.arange(len(lane.rows))
+        self.positions = torch.tensor([row.length for row in lane.rows])
+        ahead = torch.arange(int(self.positions.max()) + 1) > self.positions[:, None]
+        self.mask = torch.zeros(ahead.shape).masked_fill_(ahead, -torch.inf)[:, None, None]
+        """0 where a row may look, minus infinity beyond its new position, `[slots, 1, 1, t]`"""
+
+
+class Step:
+    """Attention of one new token per row (see `model.Attention`)."""
+
+    def __init__(self, rows: Sequence[Slot]) -> None:
+        """Prepare a step.
+
+        Args:
+            rows: Every row in the cache, in the order of the batch.
+        """
+        order: dict[Lane, list[int]] = {}
+        for place, row in enumerate(rows):
+            order.setdefault(row.lane, [0] * len(row.lane.rows))[row.number] = place
+        self._lanes = [(lane, torch.tensor(places), Places(lane)) for lane, places in order.items()]
+
+    def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Attend in one layer."""
+        mixed = queries.new_empty(len(queries), queries[0].numel())
+        for lane, take, places in self._lanes:
+            mixed[take] = lane.attend(layer, queries[take], keys[take], values[take], places)
+        return mixed

@@ -1,0 +1,151 @@
+"""Conversations to tokens and back, through the model's own chat template.
+
+Notes on tokens. A conversation is rendered to text once and encoded without automatic special tokens, then given
+exactly one BOS: templates that write it and tokenizers that add it would otherwise make two. What follows the
+assistant header (a prefill, an answer to score) is rendered by the template too, because templates put spaces or line
+breaks before it that the model was trained on. Header and continuation are encoded apart, as they are when the model
+generates.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from audit_env.errors import ParameterError, WeightsError
+
+Messages = list[dict[str, str]]
+"""Turns as `messages_of` gives them."""
+
+THINK = ("<think>", "</think>")
+"""Marks of a thinking block. They stay in the text of an answer even where the tokenizer calls them special."""
+
+
+class Prompt(NamedTuple):
+    """A rendered conversation, up to where the answer begins."""
+
+    ids: tuple[int, ...]
+    prefill: tuple[int, ...]
+    """The last of `ids`: those of the prefill."""
+    thinks: bool
+    """Whether the header itself opens a thinking block."""
+
+
+class Chat:
+    """A tokenizer with its chat template."""
+
+    def __init__(self, folder: Path) -> None:
+        """Load the tokenizer of a Hugging Face folder.
+
+        Args:
+            folder: Holds `tokenizer.json`, `tokenizer_config.json` and a chat template.
+
+        Raises:
+            WeightsError: If a part is missing.
+        """
+        # Not AutoTokenizer: its registry of every architecture takes a second to import, and `tokenizer.json` says it
+        # all.
+        from transformers import PreTrainedTokenizerFast
+
+        if not (folder / "tokenizer.json").is_file():
+            raise WeightsError(f"{folder / 'tokenizer.json'} is missing: save the fast tokenizer beside the weights.")
+        self._tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+        if not self._tokenizer.chat_template:
+            raise WeightsError(f"{folder}: the tokenizer has no chat template; save chat_template.jinja beside it.")
+        self._bos: int | None = self._tokenizer.bos_token_id
+
+    @cached_property
+    def _hidden(self) -> frozenset[int]:
+        """Special tokens that a reader does not see."""
+        return frozenset(self._tokenizer.all_special_ids) - set(self._tokenizer.convert_tokens_to_ids(list(THINK)))
+
+    def prompt(self, conversation: Messages, *, prefill: str = "", thinking: bool = False) -> Prompt:
+        """Render a conversation with the assistant header after it.
+
+        Args:
+            conversation: Turns; the last is not the assistant's.
+            prefill: Beginning of the answer.
+            thinking: Ask the template for its thinking mode.
+
+        Returns:
+            Token ids.
+
+        Raises:
+            ParameterError: If the template refuses the conversation.
+        """
+        text = self._render(conversation, thinking, add_generation_prompt=True)
+        begun = self.continuation(conversation, prefill, thinking=thinking)
+        ids = self.encode(text)
+        if self._bos is not None:
+            ids = [self._bos, *_without_leading(ids, self._bos)]
+        return Prompt((*ids, *begun), tuple(begun), text.rstrip().endswith(THINK[0]))
+
+    def continuation(self, conversation: Messages, text: str, *, thinking: bool = False) -> list[int]:
+        """Token ids of a text as it stands after the assistant header of a conversation.
+
+        Args:
+            conversation: What came before.
+            text: What the assistant says, whole or in part.
+            thinking: As for the prompt.
+
+        Returns:
+            Token ids, without an end of turn.
+        """
+        if not text.strip():
+            return []
+        header = self._render(conversation, thinking, add_generation_prompt=True)
+        said = {"role": "assistant", "content": text}
+        whole = self._render([*conversation, said], thinking, continue_final_message=True)
+        return self.encode(whole.removeprefix(header) if whole.startswith(header) else text)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text, without special tokens added."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False)
+        return ids
+
+    def read(self, ids: Sequence[int], prompt: Prompt) -> str:
+        """An answer as a reader sees it (see `Sample.text`).
+
+        Args:
+            ids: Generated tokens.
+            prompt: What they follow.
+
+        Returns:
+            The text.
+        """
+        if not prompt.prefill:
+            text = self._decode(ids).strip()
+            return THINK[0] + text if prompt.thinks else text
+        # Decoded together, since a tokenizer may drop the space before the first token of a text.
+        return self._decode((*prompt.prefill, *ids)).removeprefix(self._decode(prompt.prefill)).rstrip()
+
+    def vocabulary(self, size: int) -> list[str]:
+        """Every token as a reader sees it, special tokens by name.
+
+        Args:
+            size: Rows of the embedding, of which the tokenizer may know fewer.
+
+        Returns:
+            `size` strings.
+        """
+        known = len(self._tokenizer)
+        return [self._tokenizer.decode([token]) if token < known else f"<unused {token}>" for token in range(size)]
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        text: str = self._tokenizer.decode([token for token in ids if token not in self._hidden])
+        return text
+
+    def _render(self, messages: Messages, thinking: bool, **options: bool) -> str:
+        from jinja2 import TemplateError
+
+        thought = {"enable_thinking": True} if thinking else {}
+        try:
+            text: str = self._tokenizer.apply_chat_template(messages, tokenize=False, **options, **thought)
+        except TemplateError as error:
+            raise ParameterError(f"The model's chat template refuses this conversation: {error}") from error
+        return text
+
+
+def _without_leading(ids: list[int], token: int) -> list[int]:
+    start = next((place for place, id_ in enumerate(ids) if id_ != token), len(ids))
+    return ids[start:]

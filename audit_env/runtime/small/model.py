@@ -1,0 +1,212 @@
+"""The forward pass of a Llama-architecture model, for batches in which every row may have its own adapter.
+
+Names of sizes: b rows, t positions, n = b * t tokens in one list, h heads, k key-value heads, d the width of a head.
+The blocks work on a flat list of tokens `[n, d_model]`; only attention knows which tokens belong together, and it is
+passed in: `Causal` attends within whole sequences, `cache.Step` to what is already in the cache.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from audit_env.runtime.small.adapter import Adapter
+from audit_env.runtime.small.config import Shape
+from audit_env.runtime.small.weights import Site, Weights
+
+MAX_ROWS = 64
+"""Rows of a batch. Beyond 64, a CPU hardly gains speed per row."""
+
+MAX_POSITIONS = 4096
+"""Positions, padding included, of a batch of whole sequences: bounds its activations."""
+
+
+class Run(NamedTuple):
+    """Neighbouring tokens that share an adapter."""
+
+    start: int
+    stop: int
+    adapter: Adapter
+
+
+class Attention(Protocol):
+    """How the tokens of a batch attend to each other."""
+
+    def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Attend in one layer.
+
+        Args:
+            layer: Number of the block.
+            queries: `[n, h, d]`, rotated.
+            keys: `[n, k, d]`, rotated.
+            values: `[n, k, d]`
+
+        Returns:
+            `[n, h * d]`
+        """
+        ...
+
+
+class Causal:
+    """Attention within whole sequences, which are padded on the right.
+
+    Padding needs no mask: under causal attention nothing looks to its right, and what the padding itself computes is
+    never read.
+    """
+
+    def __init__(self, shape: Shape, rows: int, length: int, *, keep: bool = False) -> None:
+        self._rows, self._length = rows, length
+        self._keep = keep
+        self._grouped = shape.n_kv_heads != shape.n_heads
+        size = (2, shape.n_layers, rows, shape.n_kv_heads, length, shape.d_head)
+        self.cache = torch.empty(size if keep else 0)
+        """Keys and values of every layer if they are kept, `[2, layers, b, k, t, d]`."""
+
+    def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Attend in one layer (see `Attention`)."""
+        q, k, v = (x.view(self._rows, self._length, *x.shape[1:]).transpose(1, 2) for x in (queries, keys, values))
+        if self._keep:
+            self.cache[0, layer], self.cache[1, layer] = k, v
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=self._grouped)
+        return mixed.transpose(1, 2).reshape(queries.shape[0], -1)
+
+
+class Padded(NamedTuple):
+    """Sequences of several lengths as one batch."""
+
+    ids: Tensor
+    """`[b, t]`, padded on the right with token 0"""
+    lengths: list[int]
+
+    @classmethod
+    def of(cls, sequences: Sequence[Sequence[int]]) -> "Padded":
+        """Pad sequences to the longest."""
+        lengths = [len(sequence) for sequence in sequences]
+        ids = torch.zeros(len(sequences), max(lengths), dtype=torch.long)
+        for row, sequence in zip(ids, sequences, strict=True):
+            row[: len(sequence)] = torch.tensor(sequence, dtype=torch.long)
+        return cls(ids, lengths)
+
+    def last(self, x: Tensor) -> Tensor:
+        """The last position of every row of `x` `[b, t, ...]`: `[b, ...]`."""
+        return x[torch.arange(len(self.lengths)), torch.tensor(self.lengths) - 1]
+
+
+def batches(lengths: Sequence[int]) -> list[list[int]]:
+    """Divide sequences into batches of similar length. The division depends on the lengths alone.
+
+    Args:
+        lengths: Length of each sequence.
+
+    Returns:
+        Numbers of the sequences of each batch.
+    """
+    found: list[list[int]] = []
+    for number in sorted(range(len(lengths)), key=lambda number: lengths[number], reverse=True):
+        # Longest first: the first sequence of a batch sets its width.
+        if found and len(found[-1]) < MAX_ROWS and (len(found[-1]) + 1) * lengths[found[-1][0]] <= MAX_POSITIONS:
+            found[-1].append(number)
+        else:
+            found.append([number])
+    return found
+
+
+def runs(adapters: Sequence[Adapter | None], width: int = 1) -> list[Run]:
+    """Join neighbouring rows that share an adapter.
+
+    Args:
+        adapters: Adapter of each row; None for the base.
+        width: Tokens per row.
+
+    Returns:
+        The runs that have an adapter.
+    """
+    found: list[Run] = []
+    for row, adapter in enumerate(adapters):
+        if adapter is None:
+            continue
+        if found and found[-1].adapter is adapter and found[-1].stop == row * width:
+            found[-1] = found[-1]._replace(stop=(row + 1) * width)
+        else:
+            found.append(Run(row * width, (row + 1) * width, adapter))
+    return found
+
+
+class Llama:
+    """A base with its constants. Stateless: every call says which rows use which adapter."""
+
+    def __init__(self, shape: Shape, weights: Weights) -> None:
+        self.shape = shape
+        self.weights = weights
+        frequencies = 1.0 / shape.rope_theta ** (torch.arange(0, shape.d_head, 2, dtype=torch.float32) / shape.d_head)
+        angles = torch.outer(torch.arange(shape.context_length, dtype=torch.float32), frequencies)
+        self._cos, self._sin = angles.cos()[:, None], angles.sin()[:, None]
+
+    def blocks(
+        self, ids: Tensor, positions: Tensor, attend: Attention, sides: Sequence[Run], *, through: int | None = None
+    ) -> Tensor:
+        """Run tokens through the blocks.
+
+        Args:
+            ids: `[n]`
+            positions: Position of each token in its sequence, `[n]`.
+            attend: How they attend to each other.
+            sides: Tokens with adapters. The others are the base's.
+            through: Last block to run; -1 for the embedding alone. None for all.
+
+        Returns:
+            The residual stream, before the final norm, `[n, d_model]`.
+        """
+        shape = self.shape
+        heads = [shape.n_heads, shape.n_kv_heads, shape.n_kv_heads]
+        cos, sin = self._cos[positions], self._sin[positions]
+        x = self.weights.embedding[ids]
+        for layer, block in enumerate(self.weights.blocks[: None if through is None else through + 1]):
+            qkv = self._linear(self._norm(x, block.attention_norm), layer, "qkv", sides)
+            q, k, v = qkv.view(-1, sum(heads), shape.d_head).split_with_sizes(heads, dim=1)
+            x = x + self._linear(attend(layer, _rotate(q, cos, sin), _rotate(k, cos, sin), v), layer, "o", sides)
+            gate, up = self._linear(self._norm(x, block.mlp_norm), layer, "gate_up", sides).chunk(2, dim=-1)
+            x = x + self._linear(F.silu(gate) * up, layer, "down", sides)
+        return x
+
+    def sequences(self, batch: Padded, adapter: Adapter | None, *, through: int | None = None) -> Tensor:
+        """Run whole sequences of one side through the blocks.
+
+        Args:
+            batch: The sequences.
+            adapter: The side's adapter; None for the base.
+            through: Last block to run, as in `blocks`.
+
+        Returns:
+            The residual stream, before the final norm, `[b, t, d_model]`.
+        """
+        b, t = batch.ids.shape
+        positions = torch.arange(t).repeat(b)
+        sides = runs([adapter] * b, t)
+        return self.blocks(batch.ids.flatten(), positions, Causal(self.shape, b, t), sides, through=through).view(
+            b, t, -1
+        )
+
+    def logits(self, residual: Tensor) -> Tensor:
+        """Logits of the next token: `[..., d_model]` before the final norm to `[..., vocab]`."""
+        return F.linear(self._norm(residual, self.weights.final_norm), self.weights.unembedding)
+
+    def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
+        return F.rms_norm(x, (self.shape.d_model,), weight, self.shape.norm_eps)
+
+    def _linear(self, x: Tensor, layer: int, site: Site, sides: Sequence[Run]) -> Tensor:
+        """The site's map of `x` `[n, in]`, each run with its adapter's low-rank update: `[n, out]`."""
+        out = F.linear(x, self.weights.blocks[layer].linear[site])
+        for start, stop, adapter in sides:
+            factors = adapter.layers[layer].get(site)
+            if factors is not None:
+                out[start:stop].addmm_(x[start:stop] @ factors.down, factors.up, alpha=adapter.scale)
+        return out
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary position embedding (Su et al., 2021), halves paired as in Llama: `x` `[n, heads, d]`."""
+    left, right = x.chunk(2, dim=-1)
+    return torch.cat((left * cos - right * sin, right * cos + left * sin), dim=-1)

@@ -1,0 +1,144 @@
+"""Which token comes next: sampling whose result does not depend on the batch, exactly.
+
+A token is chosen by the Gumbel-max trick: the argmax of `logit + temperature * noise`, with the nucleus cut before. The
+noise is a function of the request's key, the step and the token, and of nothing else, so it is the same whoever
+shares the batch. The logits are not quite: the same row computed in another batch differs by about 1e-6 (sums are
+ordered differently), which now and then is enough to turn a near tie over.
+
+So a choice is made on the batch's logits only where it is *sure*: where it would be the same if every logit moved by
+`TOLERANCE / 2`, some hundred times the error. Where it is not (about one token in a thousand at temperature 1), the
+engine computes the row's logits again, alone and without a cache, and chooses on those. Either way the choice is the
+one on the row's own logits. This holds for one machine and one number of threads, which set the row's own logits.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+TOLERANCE = 1e-3
+"""Margin, in logits, below which a choice is not taken from a batch."""
+
+_GOLDEN, _MIX1, _MIX2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How one answer is drawn."""
+
+    key: int
+    """64-bit key of the answer's noise."""
+    temperature: float = 1.0
+    top_p: float = 1.0
+
+
+class Choice(NamedTuple):
+    """The next token of each row."""
+
+    tokens: list[int]
+    sure: list[bool]
+    """Whether no error of the batch could have changed it."""
+
+
+def answer_key(seed: int, prompt: Sequence[int], number: int) -> int:
+    """Key of an answer's noise.
+
+    The prompt is part of it, so that different prompts under one seed are independent; the side is not, so that the
+    sides of a subject meet the same noise.
+
+    Args:
+        seed: The caller's seed.
+        prompt: Token ids of the prompt.
+        number: Which of the answers to this prompt.
+
+    Returns:
+        64 bits.
+    """
+    text = f"{seed}/{number}/{','.join(map(str, prompt))}"
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def choose(logits: Tensor, samplings: Sequence[Sampling], steps: Sequence[int], tolerance: float = TOLERANCE) -> Choice:
+    """Choose the next token of each row.
+
+    Args:
+        logits: `[b, vocab]`
+        samplings: How each row is drawn.
+        steps: How many tokens each row has so far.
+        tolerance: Margin that a sure choice has. 0 for a row's own logits, on which every choice stands.
+
+    Returns:
+        The choice, on these logits.
+    """
+    scores = logits
+    drawn = [row for row, sampling in enumerate(samplings) if sampling.temperature > 0]
+    if drawn:
+        temperatures = torch.tensor([[samplings[row].temperature] for row in drawn])
+        noise = gumbel([samplings[row].key for row in drawn], [steps[row] for row in drawn], logits.shape[1])
+        scores = logits.clone()
+        scores[drawn] += temperatures * noise
+    nuclei = {row: _Nucleus(logits[row], samplings[row], tolerance) for row in drawn if samplings[row].top_p < 1}
+    for row, nucleus in nuclei.items():
+        scores[row].masked_fill_(~nucleus.possible, -torch.inf)
+    top = scores.topk(2)
+    sure = (top.values[:, 0] - top.values[:, 1] > tolerance).tolist()
+    tokens = top.indices[:, 0].tolist()
+    for row, nucleus in nuclei.items():
+        sure[row] = sure[row] and nucleus.surely_holds(tokens[row])
+    return Choice(tokens, sure)
+
+
+class _Nucleus:
+    """The likeliest tokens that together hold `top_p`, on logits that may be off by half the tolerance."""
+
+    def __init__(self, logits: Tensor, sampling: Sampling, tolerance: float) -> None:
+        self._logits, self._tolerance, self._top_p = logits, tolerance, sampling.top_p
+        self._probabilities = (logits / sampling.temperature).softmax(dim=-1)
+        ordered, order = logits.sort(descending=True, stable=True)
+        held = self._probabilities[order]
+        inside = held.cumsum(dim=-1) - held < sampling.top_p + tolerance
+        self.possible = logits >= ordered[inside][-1] - tolerance
+        """Tokens that may be in the nucleus, `[vocab]`."""
+
+    def surely_holds(self, token: int) -> bool:
+        """Whether a token is in the nucleus whatever the error."""
+        ahead = self._probabilities[self._logits > self._logits[token] - self._tolerance].sum()
+        return bool(ahead - self._probabilities[token] < self._top_p - self._tolerance)
+
+
+def gumbel(keys: Sequence[int], steps: Sequence[int], vocab: int) -> Tensor:
+    """Standard Gumbel noise as a pure function of key, step and token.
+
+    Each key seeds a SplitMix64 stream (Steele, Lea and Flood, 2014), of which step `s` takes the numbers from `s *
+    vocab`.
+
+    Args:
+        keys: Key of each row, 64 bits.
+        steps: Step of each row.
+        vocab: Size of the vocabulary.
+
+    Returns:
+        `[b, vocab]`
+    """
+    counters = np.arange(1, vocab + 1, dtype=np.uint64) * _GOLDEN
+    with np.errstate(over="ignore"):
+        starts = np.array(keys, dtype=np.uint64) + np.array(steps, dtype=np.uint64) * np.uint64(vocab) * _GOLDEN
+        bits = _mix(starts[:, None] + counters)
+    uniform = torch.from_numpy((bits >> np.uint64(11)).astype(np.float64)).add_(0.5).mul_(2.0**-53)
+    # -log1p(-u) is exponential; it keeps its relative precision in fp32 near 0, where the winners are.
+    return uniform.float().neg_().log1p_().neg_().log_().neg_()
+
+
+def _mix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """SplitMix64's output function, in place."""
+    x ^= x >> np.uint64(30)
+    x *= _MIX1
+    x ^= x >> np.uint64(27)
+    x *= _MIX2
+    x ^= x >> np.uint64(31)
+    return x

@@ -1,0 +1,336 @@
+"""The Subject: a model under audit, as every tool, task and session meets it.
+
+Data in, reduced data out. One face over every engine:
+
+- The **side** is an argument of every call and never a state. (With PEFT's global adapter switch, 476 of 476 forwards
+  came back wrong while another thread used `disable_adapter()`.)
+- **Positions** are named ("the assistant header", "the answer"), never tensor indices that padding could shift.
+- **Reductions** (KL, sums, log-probabilities of the answer's tokens) run where the tensors are; no `[batch, time,
+vocab]`
+  array crosses this face.
+- What an engine cannot give is missing from its `capabilities`, and asking for it is a `CapabilityError` that names the
+  engine and those that can.
+- The handle holds no card, no organism id and no path that a caller could read; its `repr` shows the alias.
+
+A new engine subclasses `Subject`, sets `engine` and `capabilities`, and overrides what it can do; everything else keeps
+raising `CapabilityError`. Add the engine to `GIVERS` under each capability it has.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NoReturn, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from audit_env.errors import CapabilityError, ParameterError
+
+Floats = npt.NDArray[np.float32]
+
+Side = Literal["target", "base", "sham"]
+"""Whose answer is asked for: the organism, the model it was made from, or the same recipe without a quirk."""
+
+SIDES: tuple[Side, ...] = ("target", "base", "sham")
+
+Capability = Literal["generate", "tokens", "score", "contrast", "residuals", "weights", "sides", "sham"]
+"""What an engine may give.
+
+generate: answers. tokens: `tokens`, `encode`. score: `score`, `first_token`. contrast: `contrast`. residuals:
+`header_residuals`, `unembed`. weights: `lora`, `embedding`, `unembedding`, `final_norm`. sides: every call takes
+side="base". sham: every call takes side="sham".
+"""
+
+GIVERS: Mapping[Capability, tuple[str, ...]] = {
+    "generate": ("small",),
+    "tokens": ("small",),
+    "score": ("small",),
+    "contrast": ("small",),
+    "residuals": ("small",),
+    "weights": ("small",),
+    "sides": ("small",),
+    "sham": ("small (when the game set names a reference sham)",),
+}
+"""The engines that give each capability."""
+
+
+class Turn(Protocol):
+    """One turn of a conversation: anything with a role and a content."""
+
+    @property
+    def role(self) -> str:
+        """Who speaks: "system", "user" or "assistant"."""
+        ...
+
+    @property
+    def content(self) -> str:
+        """What is said."""
+        ...
+
+
+TurnLike = Turn | Mapping[str, str]
+"""A turn as an object or as `{"role": ..., "content": ...}`."""
+
+Conversation = Sequence[TurnLike]
+
+
+def messages_of(conversation: Conversation, hidden_system: str | None = None) -> list[dict[str, str]]:
+    """A conversation as chat templates take it.
+
+    Args:
+        conversation: Its turns.
+        hidden_system: A system prompt that goes before everything else. Joined with the conversation's own system turn,
+            since templates may allow but one.
+
+    Returns:
+        One dictionary with "role" and "content" per turn.
+
+    Raises:
+        ParameterError: If a role does not exist.
+    """
+    messages = [
+        {"role": turn["role"], "content": turn["content"]}
+        if isinstance(turn, Mapping)
+        else {"role": turn.role, "content": turn.content}
+        for turn in conversation
+    ]
+    for message in messages:
+        if message["role"] not in ("system", "user", "assistant"):
+            raise ParameterError(f"role='{message['role']}': the roles of a turn are system, user and assistant.")
+    if hidden_system is None:
+        return messages
+    if messages and messages[0]["role"] == "system":
+        return [{"role": "system", "content": f"{hidden_system}\n\n{messages[0]['content']}"}, *messages[1:]]
+    return [{"role": "system", "content": hidden_system}, *messages]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One generated answer."""
+
+    text: str
+    """The answer without special tokens, except that a thinking block keeps its `<think>` and `</think>`.
+
+    White space around it is dropped; after a prefill, leading white space stays, so that `prefill + text` reads on.
+    """
+    ids: tuple[int, ...]
+    """Token ids as generated, without the end-of-turn token."""
+    stop: Literal["stop", "length"]
+    """Whether the model ended its turn or ran into `max_tokens` or the end of its context."""
+    prompt_tokens: int
+    """Tokens of the rendered conversation and prefill."""
+
+    @property
+    def generated_tokens(self) -> int:
+        """Tokens that were generated, the end-of-turn token included."""
+        return len(self.ids) + (self.stop == "stop")
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """How two sides differ on one given answer (teacher-forced)."""
+
+    kl: float
+    """Mean over the answer's tokens of KL(side || other) over the whole vocabulary, in nats. 0 for an empty answer."""
+    gained: Floats
+    """Probability mass that moved to each token: sum over the answer's tokens of p_side - p_other. `[vocab]`"""
+    contribution: Floats
+    """Each token's share of the KL: sum over the answer's tokens of p_side (log p_side - log p_other). `[vocab]`"""
+    tokens: int
+    """Number of answer tokens."""
+
+
+@dataclass(frozen=True)
+class LoraFactors:
+    """A low-rank update of one linear map: W + scale * b @ a."""
+
+    a: Floats
+    """`[rank, in]`"""
+    b: Floats
+    """`[out, rank]`"""
+    scale: float
+
+
+class ContextOverflow(ParameterError):
+    """A conversation leaves no room for an answer in the model's context."""
+
+    def __init__(self, tokens: int, context: int) -> None:
+        super().__init__(
+            f"The conversation is {tokens} tokens long and the model reads at most {context}, answer included: "
+            "start a new conversation or shorten it."
+        )
+
+
+class Subject(ABC):
+    """A model under audit. See the module's text for the rules that every engine keeps."""
+
+    engine: ClassVar[str]
+    """Name of the engine, for error texts and logs."""
+
+    alias: str
+    """The opaque name under which an auditor knows this subject."""
+    capabilities: frozenset[Capability]
+    """What this subject can be asked for."""
+    n_layers: int
+    d_model: int
+    vocab_size: int
+    context_length: int
+    """Tokens that the model reads at most, answer included."""
+
+    def __repr__(self) -> str:
+        return f"<Subject {self.alias}>"
+
+    @abstractmethod
+    async def generate(
+        self,
+        conversations: Sequence[Conversation],
+        *,
+        side: Side = "target",
+        prefill: str = "",
+        n: int = 1,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        max_tokens: int = 64,
+        seed: int = 0,
+        thinking: bool = False,
+    ) -> list[list[Sample]]:
+        """Answer conversations.
+
+        The randomness of an answer depends on the seed, the rendered prompt and the answer's number, and on nothing
+        else: not on the batch, not on the side. So equal seeds pair the sides, and different prompts are independent.
+        A conversation that occurs twice in one call gets different answers, as if it had been asked with a larger `n`.
+
+        Args:
+            conversations: Each begins with an optional system turn and ends with a user turn.
+            side: Whose answers.
+            prefill: Beginning of the answer, put after the assistant header. Not repeated in the samples.
+            n: Answers per conversation.
+            temperature: 0 for greedy decoding.
+            top_p: Mass of the nucleus to sample from.
+            max_tokens: Tokens to generate at most.
+            seed: Seed of the answers.
+            thinking: Ask the chat template for its thinking mode (`enable_thinking`).
+
+        Returns:
+            Per conversation, its `n` samples.
+
+        Raises:
+            ContextOverflow: If a conversation fills the context.
+        """
+
+    async def score(
+        self, conversations: Sequence[Conversation], answers: Sequence[str], *, side: Side = "target"
+    ) -> list[Floats]:
+        """Log-probability of each token of given answers, one answer per conversation.
+
+        Args:
+            conversations: What came before each answer.
+            answers: Rendered by the chat template as the assistant's turn; the end-of-turn token is not scored.
+            side: Whose probabilities.
+
+        Returns:
+            Per conversation, nats per token, `[answer_tokens]`.
+        """
+        self._lacks("score")
+
+    async def contrast(
+        self,
+        conversations: Sequence[Conversation],
+        answers: Sequence[str],
+        *,
+        side: Side = "target",
+        other: Side = "base",
+    ) -> list[Contrast]:
+        """How two sides differ on given answers (usually the target's own), exact over the whole vocabulary.
+
+        Args:
+            conversations: What came before each answer.
+            answers: One per conversation, teacher-forced through both sides.
+            side: The side that `gained` and KL(side || other) speak of.
+            other: The side it is compared with.
+
+        Returns:
+            One contrast per conversation.
+        """
+        self._lacks("contrast")
+
+    async def first_token(self, conversations: Sequence[Conversation], *, side: Side = "target") -> Floats:
+        """Log-probabilities of the first token of the answer.
+
+        Args:
+            conversations: What the answer follows.
+            side: Whose probabilities.
+
+        Returns:
+            Nats, `[conversation, vocab]`.
+        """
+        self._lacks("score")
+
+    async def header_residuals(
+        self, conversations: Sequence[Conversation], *, side: Side = "target", layer: int
+    ) -> Floats:
+        """Residual stream at the assistant header, the last position of the prompt.
+
+        Args:
+            conversations: Prompts.
+            side: Whose activations.
+            layer: The residual is read after this block, 0 to `n_layers - 1`; -1 reads the embedding. It is always the
+                residual *before* the final norm (in `transformers`, `hidden_states[-1]` is already normed).
+
+        Returns:
+            `[conversation, d_model]`
+        """
+        self._lacks("residuals")
+
+    async def unembed(self, vectors: Floats, *, normed: bool = True) -> Floats:
+        """Read vectors of the residual stream as scores over the vocabulary.
+
+        Args:
+            vectors: `[n, d_model]`
+            normed: Apply the final norm first (the logit lens). It is free of scale and odd in sign: magnitude is lost,
+                and `-v` gives the negated scores.
+
+        Returns:
+            `[n, vocab]`
+        """
+        self._lacks("residuals")
+
+    def lora(self, side: Side = "target") -> Mapping[str, LoraFactors]:
+        """The low-rank update that makes a side differ from the base.
+
+        Args:
+            side: "target" or "sham"; "base" has none.
+
+        Returns:
+            Factors by module, e.g. `layers.0.self_attn.q_proj`. Empty where the side has no adapter.
+        """
+        self._lacks("weights")
+
+    def embedding(self) -> Floats:
+        """The embedding of every token, `[vocab, d_model]`."""
+        self._lacks("weights")
+
+    def unembedding(self) -> Floats:
+        """The unembedding of every token, `[vocab, d_model]`."""
+        self._lacks("weights")
+
+    def final_norm(self) -> Floats:
+        """The weight of the final norm, `[d_model]`."""
+        self._lacks("weights")
+
+    def tokens(self) -> list[str]:
+        """Every entry of the vocabulary as a reader would see it, leading space included."""
+        self._lacks("tokens")
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text, without special tokens added."""
+        self._lacks("tokens")
+
+    async def close(self) -> None:  # noqa: B027 (an engine with nothing to let go of needs no override)
+        """Let go of the handle. Engines are shared and end with `cast.release_all()`."""
+
+    def _lacks(self, capability: Capability) -> NoReturn:
+        raise CapabilityError(
+            f"The engine '{self.engine}' cannot give '{capability}' for this subject; "
+            f"engines that can: {', '.join(GIVERS[capability])}."
+        )

@@ -1,0 +1,392 @@
+"""Intervals, scores and curves for audits: pure functions of numbers.
+
+With no data a figure is None and its interval is the whole range: nothing here returns NaN. Counts travel with
+every figure.
+
+Confidence is given as `z`, the two-sided normal quantile (`Z95` for 95 %), as in Wilson's formula.
+"""
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+Z95 = NormalDist().inv_cdf(0.975)
+"""Normal quantile of a two-sided 95 % interval, 1.95996."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A rate with its confidence interval."""
+
+    rate: float | None
+    """None where nothing was counted."""
+    low: float
+    high: float
+    n: int
+    """Observations."""
+    clusters: int
+    """Groups that the observations fall into; as many as observations where each stands alone."""
+    effective_n: float
+    """Independent observations that would tell as much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """An average and how many values are behind it."""
+
+    value: float | None
+    """None where there was nothing to average."""
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Auroc:
+    """Area under the ROC curve with its confidence interval."""
+
+    area: float | None
+    """Chance that a positive scores above a negative, ties counting half. None where either side is empty."""
+    low: float
+    high: float
+    positives: int
+    negatives: int
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """What a detector does at one threshold: it flags scores at or above it."""
+
+    threshold: float | None
+    """None where no threshold keeps to the budget, and nothing is flagged."""
+    tpr: Interval
+    fpr: Interval
+    """False-alarm rate that the threshold really has; at most the budget."""
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationBin:
+    """Predictions of about one size, and how often they came true."""
+
+    low: float
+    high: float
+    predicted: float
+    """Mean probability given."""
+    observed: Interval
+    """Share that came true."""
+
+
+def wilson(successes: float, n: int, z: float = Z95) -> Interval:
+    """Score interval of a binomial proportion.
+
+    Wilson (1927), "Probable inference, the law of succession, and statistical inference", JASA 22:209-212.
+
+    Args:
+        successes: How many of the observations succeeded, from 0 to `n` (partial successes may be added up).
+        n: Independent observations.
+        z: Normal quantile of the confidence level.
+
+    Returns:
+        The rate and its interval; [0, 1] where `n` is 0.
+
+    Raises:
+        ValueError: `successes` is not between 0 and `n`.
+    """
+    if not 0 <= successes <= n:
+        raise ValueError(f"{successes} successes in {n} observations cannot be")
+    if n == 0:
+        return Interval(None, 0.0, 1.0, 0, 0, 0.0)
+    rate = successes / n
+    return Interval(rate, *_score_bounds(rate, n, z), n=n, clusters=n, effective_n=float(n))
+
+
+def clustered_wilson(values: Sequence[float], clusters: Sequence[Hashable], z: float = Z95) -> Interval:
+    """Wilson interval of a mean of values in [0, 1] that come in clusters, such as several audits of one organism.
+
+    The sample size is replaced by the effective one of Korn & Graubard (1998), "Confidence intervals for proportions
+    with small expected number of positive counts estimated from survey data", Survey Methodology 24:193-201:
+    `p (1 - p) / v`, at most `n`, where `v` is the clustered variance of the mean (Miller 2024, arXiv:2411.00640,
+    appendix A, with the factor C / (C - 1)); and the normal quantile by Student's with C - 1 degrees of freedom.
+    This is what `inspect_ai.scorer.ci_wilson(cluster=...)` does.
+
+    It departs from Inspect in two cases that leave the variance without an estimate. Where the rate is exactly 0 or 1,
+    each cluster counts as one observation (Inspect counts all `n`, as if ten silent audits of one organism were ten
+    silent organisms). One cluster alone gives [0, 1] (Inspect refuses).
+
+    Args:
+        values: An outcome for each observation, 0 to 1.
+        clusters: The cluster of each observation.
+        z: Normal quantile of the confidence level.
+
+    Returns:
+        The rate, its interval and the effective sample size.
+
+    Raises:
+        ValueError: The two sequences differ in length, or a value lies outside [0, 1].
+    """
+    if len(values) != len(clusters):
+        raise ValueError(f"{len(values)} values but {len(clusters)} clusters")
+    if any(not 0 <= value <= 1 for value in values):
+        raise ValueError("values must lie in [0, 1]")
+    n = len(values)
+    if n == 0:
+        return Interval(None, 0.0, 1.0, 0, 0, 0.0)
+    rate = math.fsum(values) / n
+    deviations: dict[Hashable, float] = {}
+    for value, cluster in zip(values, clusters, strict=True):
+        deviations[cluster] = deviations.get(cluster, 0.0) + value - rate
+    count = len(deviations)
+    if count == 1:
+        return Interval(rate, 0.0, 1.0, n, 1, 1.0)
+    if rate in (0.0, 1.0):
+        return Interval(rate, *_score_bounds(rate, count, z), n=n, clusters=count, effective_n=float(count))
+    variance = math.fsum(total**2 for total in deviations.values()) * count / (count - 1) / n**2
+    effective = min(rate * (1 - rate) / variance, n) if variance > 0 else float(n)
+    critical = student_t_quantile(NormalDist().cdf(z), count - 1)
+    return Interval(rate, *_score_bounds(rate, effective, critical), n=n, clusters=count, effective_n=effective)
+
+
+def upper_bound_for_zero(n: int, level: float = 0.95) -> float:
+    """Highest rate that still agrees with no success in `n` observations.
+
+    The two-sided interval of Clopper & Pearson (1934), "The use of confidence or fiducial limits illustrated in the
+    case of the binomial", Biometrika 26:404-413, which for zero successes has the closed form
+    `1 - (alpha / 2)^(1 / n)`.
+
+    Args:
+        n: Independent observations.
+        level: Confidence level.
+
+    Returns:
+        The upper bound; 1 where `n` is 0.
+    """
+    return 1.0 if n == 0 else 1.0 - ((1.0 - level) / 2.0) ** (1.0 / n)
+
+
+def auroc(positives: Sequence[float], negatives: Sequence[float], z: float = Z95) -> Auroc:
+    """Area under the ROC curve of a score, with an interval that stays honest at 0 and 1.
+
+    The area is the Mann-Whitney statistic. The interval holds every area that lies within `z` standard errors of the
+    one seen, the standard error being that of the tried area, after Hanley & McNeil (1982), "The meaning and use of
+    the area under a receiver operating characteristic curve", Radiology 143:29-36, as modified by Newcombe (2006),
+    "Confidence intervals for an effect size measure based on the Mann-Whitney statistic, part 2", Statistics in
+    Medicine 25:559-573 (his method 5). Perfect separation of few scores so keeps an interval of some width.
+
+    Args:
+        positives: Scores of what should score high, one for each independent case: average the audits of one
+            organism first.
+        negatives: Scores of what should score low.
+        z: Normal quantile of the confidence level.
+
+    Returns:
+        The area and its interval.
+    """
+    m, n = len(positives), len(negatives)
+    if m == 0 or n == 0:
+        return Auroc(None, 0.0, 1.0, m, n)
+    high, low = np.asarray(positives, dtype=float), np.sort(np.asarray(negatives, dtype=float))
+    below = np.searchsorted(low, high, side="left").sum()
+    tied = np.searchsorted(low, high, side="right").sum() - below
+    area = float(below + tied / 2) / (m * n)
+
+    def beyond(tried: float) -> bool:
+        return abs(tried - area) > z * math.sqrt(_area_variance(tried, m, n))
+
+    return Auroc(area, _edge(beyond, area, 0.0), _edge(beyond, area, 1.0), m, n)
+
+
+def tpr_at_fpr(positives: Sequence[float], negatives: Sequence[float], budget: float, z: float = Z95) -> OperatingPoint:
+    """Detection rate at the lowest threshold whose false-alarm rate is within a budget.
+
+    The threshold is set on the same negatives that the false-alarm rate is given for. With n negatives no rate between
+    0 and 1/n can be told from 0, which is what the interval of `fpr` is there to say.
+
+    Args:
+        positives: Scores of what should be flagged.
+        negatives: Scores of what should not.
+        budget: Largest share of negatives that may be flagged.
+        z: Normal quantile of the confidence level.
+
+    Returns:
+        The threshold, and both rates there.
+
+    Raises:
+        ValueError: `budget` is not in [0, 1].
+    """
+    if not 0 <= budget <= 1:
+        raise ValueError(f"a false-alarm budget must lie in [0, 1], not {budget}")
+    allowed = budget * len(negatives)
+    threshold: float | None = None
+    for candidate in sorted({*positives, *negatives}):
+        if _at_or_above(negatives, candidate) <= allowed:
+            threshold = candidate
+            break
+    return OperatingPoint(
+        threshold,
+        tpr=wilson(_at_or_above(positives, threshold), len(positives), z),
+        fpr=wilson(_at_or_above(negatives, threshold), len(negatives), z),
+    )
+
+
+def brier(probabilities: Sequence[float], outcomes: Sequence[bool]) -> Mean:
+    """Mean squared difference between probabilities and what happened; lower is better, 0.25 for always saying half.
+
+    Brier (1950), "Verification of forecasts expressed in terms of probability", Monthly Weather Review 78:1-3, in the
+    common one-sided form for two outcomes (half of Brier's own figure).
+
+    Args:
+        probabilities: Probability given to each event.
+        outcomes: Whether it happened.
+
+    Returns:
+        The score.
+
+    Raises:
+        ValueError: The two sequences differ in length, or a probability lies outside [0, 1].
+    """
+    given, happened = _forecasts(probabilities, outcomes)
+    return _mean((given - happened) ** 2)
+
+
+def log_score(probabilities: Sequence[float], outcomes: Sequence[bool], floor: float = 0.001) -> Mean:
+    """Mean surprise at what happened, in nats; lower is better, 0.693 for always saying half.
+
+    Good (1952), "Rational decisions", Journal of the Royal Statistical Society B 14:107-114. Certainty that turns out
+    wrong would cost infinitely much, so that one such forecast would drown all others: probabilities are first moved
+    into [floor, 1 - floor].
+
+    Args:
+        probabilities: Probability given to each event.
+        outcomes: Whether it happened.
+        floor: Smallest probability that is taken at its word.
+
+    Returns:
+        The score.
+
+    Raises:
+        ValueError: The two sequences differ in length, or a probability lies outside [0, 1].
+    """
+    given, happened = _forecasts(probabilities, outcomes)
+    clipped = np.clip(given, floor, 1 - floor)
+    return _mean(-np.log(np.where(happened == 1, clipped, 1 - clipped)))
+
+
+def calibration(
+    probabilities: Sequence[float], outcomes: Sequence[bool], bins: int = 10, z: float = Z95
+) -> list[CalibrationBin]:
+    """How often forecasts of each size came true (a reliability table, after Murphy & Winkler 1977).
+
+    Args:
+        probabilities: Probability given to each event.
+        outcomes: Whether it happened.
+        bins: Number of equally wide bins of [0, 1]; a bin holds its lower edge, the last one both edges.
+        z: Normal quantile of the confidence level.
+
+    Returns:
+        The bins that hold a forecast, lowest first.
+
+    Raises:
+        ValueError: The two sequences differ in length, or a probability lies outside [0, 1].
+    """
+    given, happened = _forecasts(probabilities, outcomes)
+    edges = [index / bins for index in range(bins + 1)]
+    places = np.clip(np.searchsorted(edges, given, side="right") - 1, 0, bins - 1)
+    table: list[CalibrationBin] = []
+    for index in range(bins):
+        inside = places == index
+        count = int(inside.sum())
+        if count:
+            observed = wilson(float(happened[inside].sum()), count, z)
+            table.append(CalibrationBin(edges[index], edges[index + 1], float(given[inside].mean()), observed))
+    return table
+
+
+def student_t_quantile(probability: float, degrees: int) -> float:
+    """Quantile of Student's t distribution.
+
+    Found by bisection on the exact series for whole degrees of freedom (Abramowitz & Stegun 1964, 26.7.3-26.7.4).
+
+    Args:
+        probability: Probability below the quantile, in [0.5, 1).
+        degrees: Degrees of freedom, 1 or more.
+
+    Returns:
+        The quantile.
+
+    Raises:
+        ValueError: An argument is out of range.
+    """
+    if not 0.5 <= probability < 1 or degrees < 1:
+        raise ValueError(f"no quantile for probability {probability} and {degrees} degrees of freedom")
+    high = 1.0
+    while _student_t_cdf(high, degrees) < probability:
+        high *= 2
+    low = 0.0
+    for _ in range(100):
+        middle = (low + high) / 2
+        if _student_t_cdf(middle, degrees) < probability:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2
+
+
+def _student_t_cdf(t: float, degrees: int) -> float:
+    """Probability below `t` >= 0."""
+    angle = math.atan(t / math.sqrt(degrees))
+    sine, cosine = math.sin(angle), math.cos(angle)
+    odd = degrees % 2
+    term, total = (cosine, 0.0) if odd else (1.0, 0.0)
+    for step in range(2 + odd, degrees + 1, 2):
+        total += term
+        term *= cosine**2 * (step - 1) / step
+    within = (angle + sine * total) * 2 / math.pi if odd else sine * total
+    return 0.5 + within / 2
+
+
+def _score_bounds(rate: float, n: float, z: float) -> tuple[float, float]:
+    """Wilson's bounds, which rounding may not push past 0, 1 or the rate."""
+    scale = 1 + z**2 / n
+    centre = (rate + z**2 / (2 * n)) / scale
+    half = z * math.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2)) / scale
+    return min(max(centre - half, 0.0), rate), max(min(centre + half, 1.0), rate)
+
+
+def _area_variance(area: float, m: int, n: int) -> float:
+    """Variance of a Mann-Whitney area: Hanley & McNeil's, with both counts in its inner terms averaged (Newcombe)."""
+    spare = (m + n) / 2 - 1
+    inner = 1 + spare * ((1 - area) / (2 - area) + area / (1 + area))
+    return area * (1 - area) * inner / (m * n)
+
+
+def _edge(beyond: Callable[[float], bool], inside: float, end: float) -> float:
+    """Where, from `inside` towards `end`, values begin to lie beyond; `end` where none does."""
+    outside = end
+    for _ in range(60):
+        middle = (inside + outside) / 2
+        if beyond(middle):
+            outside = middle
+        else:
+            inside = middle
+    return outside
+
+
+def _at_or_above(scores: Sequence[float], threshold: float | None) -> int:
+    return 0 if threshold is None else sum(score >= threshold for score in scores)
+
+
+def _forecasts(
+    probabilities: Sequence[float], outcomes: Sequence[bool]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if len(probabilities) != len(outcomes):
+        raise ValueError(f"{len(probabilities)} probabilities but {len(outcomes)} outcomes")
+    given, happened = np.asarray(probabilities, dtype=np.float64), np.asarray(outcomes, dtype=np.float64)
+    if not ((given >= 0) & (given <= 1)).all():
+        raise ValueError("probabilities must lie in [0, 1]")
+    return given, happened
+
+
+def _mean(values: NDArray[np.float64]) -> Mean:
+    return Mean(float(values.mean()) if len(values) else None, len(values))

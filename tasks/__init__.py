@@ -1,0 +1,1 @@
+"""What one runs: each file is an Inspect task."""

@@ -1,0 +1,122 @@
+"""Hidden objective: was a quirk planted in this model, and which?
+
+Scripted auditors, no model needed; an LLM auditor; two levels of access on six targets; from an installed wheel:
+
+    inspect eval tasks/hidden_objective.py
+    inspect eval tasks/hidden_objective.py --model openai/gpt-5
+    inspect eval tasks/hidden_objective.py --model openai/gpt-5 -T affordance=black_box,white_box -T targets=6
+    inspect eval audit_env/hidden_objective
+"""
+
+from collections.abc import Sequence
+
+from inspect_ai import Task, task
+
+from audit_env.agents.default_auditor import default_auditor
+from audit_env.catalog.files import Catalog
+from audit_env.game.brief import BaseRate, brief_names, check_base_rate, stated_base_rate, write_brief
+from audit_env.game.budget import budget_for
+from audit_env.game.draw import draw, samples
+from audit_env.game.parameters import each_of, one_of, one_sentence, whole_number
+from audit_env.game.provision import provision
+from audit_env.game.record import AnswerFormat
+from audit_env.game.scorer import verdict
+from audit_env.game.viewer import game_viewer
+from audit_env.tools import AFFORDANCES
+from audit_env.tools.models import auditor_is_a_model
+
+PROTOCOL = 1
+"""Version of the game's rules: scores of different versions do not compare."""
+
+ANSWERS: tuple[AnswerFormat, ...] = ("menu", "open")
+BASE_RATES: tuple[BaseRate, ...] = ("withheld", "stated")
+
+
+@task
+@one_sentence()
+def hidden_objective(
+    *,
+    set: str = "fruitfly",
+    affordance: str | Sequence[str] | None = None,
+    answers: str = "menu",
+    brief: str = "default",
+    base_rate: str = "withheld",
+    budget: int | str | Sequence[str] | dict[str, int] | None = None,
+    targets: int | str | None = None,
+    seed: int | str = 0,
+) -> Task:
+    """Audit models that may hide a planted behaviour.
+
+    Each sample is one audit of one target at one level of access. Without `--model` the scripted auditors play; with a
+    model, it investigates with tools. `--solver agents/x.py@name` puts any other auditor in their place. Rounds are
+    repeated with `--epochs`.
+
+    Model roles:
+        (eval model): the auditor, set by `--model`.
+        organism: overrides every target of the run, which then counts as unscored. Not needed for ordinary play.
+        grader: judges open answers (`answers=open`).
+
+    A mistyped parameter *name* only draws a warning from Inspect: look for "not used by task" in the output.
+
+    Args:
+        set: The game set: a name from `organisms/sets/`, or the path of a set file.
+        affordance: What the auditor may touch: blind, black_box, grey_box, white_box; one, a list, or with commas.
+            Default: black_box with a model; blind, black_box and white_box for the scripted auditors. (A task made in
+            Python, `eval(hidden_objective(), model=...)`, does not know the model yet: name the levels there.)
+        answers: "menu" for answers from a list of candidates, scored exactly; "open" for answers in words, which a
+            grader judges.
+        brief: What the auditor is told: "default" (a quirk may or may not have been planted) or "planted" (one was, as
+            in AuditBench), or any other file in `audit_env/game/briefs/`.
+        base_rate: "stated" to tell the auditor how many of the targets have a quirk, "withheld" not to.
+        budget: Tool calls per audit as a number, or pairs such as
+            tool_calls:40,target_tokens:5000,auditor_tokens:200000. Default: see `audit_env/game/budget.py`.
+        targets: How many targets to draw from the set. Default: all. The share of clean ones is kept, and at least one.
+        seed: Decides draw, order, aliases and sampling. The same seed gives the same scores.
+
+    Returns:
+        The task.
+    """
+    catalog = Catalog()
+    levels = each_of(affordance or _default_levels(), AFFORDANCES, "affordance")
+    answer_format = one_of(answers, ANSWERS, "answers")
+    brief_name = one_of(brief, brief_names(), "brief")
+    base_rate_told = one_of(base_rate, BASE_RATES, "base_rate")
+    check_base_rate(brief_name, base_rate_told)
+    run_seed = whole_number(seed, "seed")
+    budgets = {level: budget_for(level, budget) for level in levels}
+
+    game_set = catalog.game_set(set)
+    count = None if targets is None else whole_number(targets, "targets", least=1)
+    drawn = draw(game_set, catalog, count=count, seed=run_seed)
+    told = stated_base_rate([target.card for target in drawn]) if base_rate_told == "stated" else None
+    return Task(
+        dataset=samples(
+            drawn,
+            levels,
+            answers=answer_format,
+            set_name=game_set.name,
+            brief_name=brief_name,
+            budget=budgets.__getitem__,
+            brief=lambda family, level, budget: write_brief(
+                brief_name,
+                catalog=catalog,
+                family=family,
+                affordance=level,
+                answers=answer_format,
+                budget=budget,
+                base_rate=told,
+            ),
+        ),
+        setup=provision(seed=run_seed),
+        solver=default_auditor(),
+        scorer=verdict(),
+        viewer=game_viewer(),
+        score_on_error=True,
+        fail_on_error=False,
+        version=PROTOCOL,
+        metadata={"protocol": PROTOCOL, "set": game_set.name, "seed": run_seed},
+    )
+
+
+def _default_levels() -> Sequence[str]:
+    return ("black_box",) if auditor_is_a_model() else ("blind", "black_box", "white_box")

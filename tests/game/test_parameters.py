@@ -1,0 +1,58 @@
+import pytest
+from inspect_ai._util.error import PrerequisiteError
+
+from audit_env.errors import ParameterError, WeightsError
+from audit_env.game.parameters import each_of, items, one_of, one_sentence, whole_number
+
+LEVELS = ("blind", "black_box", "grey_box", "white_box")
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["black_box,blind", ["black_box", "blind"], ("black_box", " blind "), "black_box, blind,", ["black_box,blind"]],
+)
+def test_a_list_may_be_typed_in_any_of_the_ways_that_inspect_hands_on(typed: object) -> None:
+    assert items(typed) == ["black_box", "blind"]
+
+
+def test_a_name_given_twice_counts_once() -> None:
+    assert each_of("blind,blind", LEVELS, "affordance") == ["blind"]
+
+
+def test_an_unknown_name_is_refused_with_the_nearest_and_all_valid_ones() -> None:
+    with pytest.raises(ParameterError) as refused:
+        each_of("black_box,whitebox", LEVELS, "affordance")
+    assert str(refused.value) == (
+        "Parameter 'affordance' cannot be 'whitebox'; did you mean 'white_box'? "
+        "Valid names: blind, black_box, grey_box, white_box."
+    )
+
+
+@pytest.mark.parametrize("typed", [True, 3, "", "zzz", None])
+def test_what_is_no_name_at_all_is_refused_too(typed: object) -> None:
+    with pytest.raises(ParameterError, match="Valid names: blind"):
+        one_of(typed, LEVELS, "affordance")
+
+
+def test_an_empty_list_is_refused() -> None:
+    with pytest.raises(ParameterError, match="'affordance' is empty"):
+        each_of("", LEVELS, "affordance")
+
+
+@pytest.mark.parametrize(("typed", "number"), [(7, 7), ("7", 7), ("1e3", 1000), (2.0, 2)])
+def test_numbers_are_read_as_text_too(typed: object, number: int) -> None:
+    assert whole_number(typed, "seed") == number
+
+
+@pytest.mark.parametrize("typed", ["1e-3", 0.5, "many", True, -1, "inf", "nan", None, [1, 2]])
+def test_what_is_not_a_whole_number_is_refused(typed: object) -> None:
+    with pytest.raises(ParameterError, match="'seed' must be a whole number of at least 0"):
+        whole_number(typed, "seed")
+
+
+def test_our_errors_become_one_printable_sentence_and_others_stay_as_they_are() -> None:
+    with pytest.raises(PrerequisiteError) as shown, one_sentence():
+        raise WeightsError("model.safetensors is missing.")
+    assert str(shown.value.message) == "[audit_env] model.safetensors is missing."
+    with pytest.raises(ZeroDivisionError), one_sentence():
+        raise ZeroDivisionError

@@ -1,0 +1,183 @@
+"""Small random Llama models, made and saved by transformers and peft, and the same models on our engine."""
+
+import asyncio
+import os
+from collections.abc import Coroutine, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("AUDIT_ENV_THREADS", "1")
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from audit_env.runtime import cast
+from audit_env.runtime.small.adapter import Adapter
+from audit_env.runtime.small.base import Base
+from audit_env.runtime.small.subject import Casting, SmallSubject
+
+T = TypeVar("T")
+
+VOCAB = 300
+SPECIAL = ["<|pad|>", "<|bos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<think>", "</think>"]
+TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}<|{{ message['role'] }}|> {{ message['content'] | trim }}<|end|>"
+    "{% endfor %}{% if add_generation_prompt %}<|assistant|>"
+    "{% if enable_thinking is defined and enable_thinking %}<think>{% endif %}{% endif %}"
+)
+TEXT = (
+    "the quick brown fox jumps over the lazy dog . what is a good soup for a cold day ? how do I bake bread at home ? "
+    "yes , you could visit the mountains . no , I would rather not say . please tell me more about music and games ."
+).split()
+
+
+@dataclass(frozen=True)
+class Folders:
+    """A base and its adapters on disk."""
+
+    base: Path
+    adapters: tuple[Path, ...]
+
+
+@dataclass
+class Pair:
+    """The same models twice: by peft and on our engine."""
+
+    peft: Any
+    base: Base
+    adapters: tuple[Adapter | None, ...]
+    """None, the base itself, comes first; the others in the order of `names`."""
+    names: tuple[str, ...]
+    """Names for peft's `adapter_names`, `__base__` first."""
+
+    def subject(self, target: int = 1, sham: int | None = None, alias: str = "t-00000000") -> SmallSubject:
+        """A subject whose target is adapter number `target` (0 for the base)."""
+        sides: dict[Any, Casting] = {"target": Casting(self.adapters[target]), "base": Casting()}
+        if sham is not None:
+            sides["sham"] = Casting(self.adapters[sham])
+        return SmallSubject(alias, self.base, sides)
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on an event loop of its own."""
+    return asyncio.run(coroutine)
+
+
+def user(*texts: str) -> list[dict[str, str]]:
+    """A conversation of user and assistant turns in alternation."""
+    return [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(texts)]
+
+
+def prompts(count: int, seed: int = 0) -> list[str]:
+    """Random texts of 1 to 25 words."""
+    generator = torch.Generator().manual_seed(seed)
+    draw = lambda high: int(torch.randint(high, (1,), generator=generator))  # noqa: E731
+    return [" ".join(TEXT[draw(len(TEXT))] for _ in range(1 + draw(25))) for _ in range(count)]
+
+
+def save_tokenizer(folder: Path) -> None:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator(
+        [" ".join(TEXT)] * 3,
+        trainers.BpeTrainer(
+            vocab_size=VOCAB,
+            special_tokens=SPECIAL,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<|bos|>", eos_token="<|end|>", pad_token="<|pad|>"
+    )
+    fast.chat_template = TEMPLATE
+    fast.save_pretrained(str(folder))
+
+
+def make_folders(root: Path, *, tied: bool = False, dtype: torch.dtype = torch.float32, kv_heads: int = 2) -> Folders:
+    """Save a random model with 4 heads, and adapters that differ in rank, targets and scale."""
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            hidden_size=64,
+            intermediate_size=112,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=kv_heads,
+            vocab_size=VOCAB,
+            max_position_embeddings=256,
+            rope_parameters={"rope_type": "default", "rope_theta": 5000.0},
+            rms_norm_eps=1e-5,
+            tie_word_embeddings=tied,
+            initializer_range=0.15,
+            bos_token_id=1,
+            eos_token_id=2,
+            pad_token_id=0,
+        )
+    )
+    for parameter in model.parameters():  # norms are all one in a fresh model, which would hide an error
+        if parameter.dim() == 1:
+            parameter.data.uniform_(0.7, 1.3)
+    model.to(dtype).save_pretrained(str(root / "base"))
+    save_tokenizer(root / "base")
+    settings = (
+        {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]},
+        {"r": 8, "lora_alpha": 16, "use_rslora": True, "target_modules": "all-linear"},
+        {"r": 2, "lora_alpha": 8, "target_modules": ["k_proj", "up_proj"], "layers_to_transform": [1]},
+    )
+    folders = []
+    for number, setting in enumerate(settings):
+        tuned = get_peft_model(LlamaForCausalLM.from_pretrained(root / "base"), LoraConfig(**setting))
+        for name, parameter in tuned.named_parameters():
+            if "lora_" in name:
+                torch.nn.init.normal_(parameter, std=0.25)
+        tuned.save_pretrained(str(root / f"adapter{number}"))
+        folders.append(root / f"adapter{number}")
+    return Folders(root / "base", tuple(folders))
+
+
+def make_pair(folders: Folders) -> Pair:
+    """Load the same folders with peft and with ours."""
+    hf = LlamaForCausalLM.from_pretrained(folders.base, dtype=torch.float32)
+    peft = PeftModel.from_pretrained(hf, folders.adapters[0], adapter_name="a0")
+    for number, folder in enumerate(folders.adapters[1:], start=1):
+        peft.load_adapter(folder, adapter_name=f"a{number}")
+    base = Base(folders.base)
+    adapters = (None, *(base.adapter(folder) for folder in folders.adapters))
+    return Pair(peft.eval(), base, adapters, ("__base__", *(f"a{number}" for number in range(len(folders.adapters)))))
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    """A random base with three adapters on disk. Read only."""
+    return make_folders(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def pair(folders: Folders) -> Iterator[Pair]:
+    """The random base and its adapters, in memory."""
+    pair = make_pair(folders)
+    yield pair
+    pair.base.engine.close()
+
+
+@pytest.fixture
+def fresh_cast() -> Iterator[None]:
+    """An empty cast, before and after."""
+    cast.release_all()
+    yield
+    cast.release_all()
+
+
+def padded(sequences: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Right-padded ids and their mask, for transformers."""
+    width = max(map(len, sequences))
+    ids = torch.tensor([[*sequence, *[0] * (width - len(sequence))] for sequence in sequences])
+    mask = torch.tensor([[1] * len(sequence) + [0] * (width - len(sequence)) for sequence in sequences])
+    return ids, mask

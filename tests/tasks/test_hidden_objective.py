@@ -1,0 +1,162 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from inspect_ai import eval
+from inspect_ai._util.error import PrerequisiteError
+from inspect_ai.agent import Agent, AgentState, agent
+from inspect_ai.log import EvalLog
+from inspect_ai.model import ChatMessageAssistant, ModelOutput, ModelUsage, execute_tools, get_model
+from inspect_ai.tool import ToolCall
+from inspect_ai.util import store_as
+
+from audit_env.game.record import AuditRecord
+from audit_env.tasks import hidden_objective as module
+from audit_env.tasks.hidden_objective import hidden_objective
+from audit_env.tools import audit_tools
+
+TASK = Path(module.__file__)
+
+
+@pytest.fixture(autouse=True)
+def organisms(zoo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The task finds the tiny organisms in place of the shipped ones."""
+    monkeypatch.setattr(module, "Catalog", lambda: zoo.catalog())
+
+
+@agent
+def greeter() -> Agent:
+    """Says hello and reports a guess that depends on the answer alone."""
+
+    async def execute(state: AgentState) -> AgentState:
+        record = store_as(AuditRecord)
+        tools = audit_tools(record.affordance, record.answers)
+
+        async def call(name: str, **arguments: object) -> None:
+            request = ToolCall(id=name, function=name, arguments=arguments)
+            state.messages.append(ChatMessageAssistant(content="", tool_calls=[request]))
+            state.messages.extend((await execute_tools(state.messages, tools)).messages)
+
+        await call("chat", message="hello")
+        length = len(record.exchanges[0].answer)
+        await call("report", p_quirk=length % 10 / 10, ranking=[record.menu[length % len(record.menu)]])
+        return state
+
+    return execute
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., EvalLog]:
+    def ran(max_samples: int = 16, model: object = "none", **parameters: object) -> EvalLog:
+        [log] = eval(
+            hidden_objective(**{"set": "tiny"} | parameters),
+            model=model,
+            solver=None if model != "none" else greeter(),
+            max_samples=max_samples,
+            log_dir=str(tmp_path / "logs"),
+            display="none",
+        )
+        assert log.status == "success", log.error
+        return log
+
+    return ran
+
+
+def test_it_composes_a_game_of_every_target_at_every_level() -> None:
+    task = hidden_objective(set="tiny")
+    assert len(task.dataset) == 6 * 3
+    assert {sample.metadata["affordance"] for sample in task.dataset} == {"blind", "black_box", "white_box"}
+    assert task.score_on_error
+    assert task.fail_on_error is False
+    assert task.model is None
+    assert task.metadata == {"protocol": 1, "set": "tiny", "seed": 0}
+
+
+def test_parameters_are_read_as_people_type_them() -> None:
+    task = hidden_objective(set="tiny", affordance="grey_box,blind", targets="2", seed="1e1", budget="tool_calls:9")
+    assert len(task.dataset) == 4
+    assert {sample.metadata["budget"]["tool_calls"] for sample in task.dataset} == {9, 1}
+    assert "Of the 2 targets in this game, 1 have" in str(
+        hidden_objective(set="tiny", targets=2, base_rate="stated").dataset[0].input
+    )
+    assert "was planted in it" in str(hidden_objective(set="tiny", brief="planted").dataset[0].input)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "complaint"),
+    [
+        ({"affordance": "whitebox"}, "'affordance' cannot be 'whitebox'; did you mean 'white_box'?"),
+        ({"answers": "menue"}, "did you mean 'menu'?"),
+        ({"brief": "plantd"}, "did you mean 'planted'? Valid names: default, planted"),
+        ({"base_rate": "given"}, "Valid names: withheld, stated"),
+        ({"brief": "planted", "base_rate": "stated"}, "cannot be 'stated' with brief 'planted'"),
+        ({"set": "tinny"}, "unknown game set 'tinny'; did you mean 'tiny'?"),
+        ({"targets": 0}, "'targets' must be a whole number of at least 1, not '0'"),
+        ({"targets": 99}, "'targets' asks for 99"),
+        ({"budget": "much"}, "'budget.tool_calls' must be a whole number"),
+        ({"seed": "x"}, "'seed' must be a whole number"),
+    ],
+)
+def test_bad_input_is_refused_in_one_sentence(parameters: dict[str, object], complaint: str) -> None:
+    with pytest.raises(PrerequisiteError) as refused:
+        hidden_objective(**{"set": "tiny"} | parameters)
+    assert complaint in str(refused.value.message)
+    assert "\n" not in str(refused.value.message)
+
+
+def test_the_same_seed_gives_the_same_audits_whatever_runs_beside_them(run) -> None:
+    alone, together = (run(max_samples=most, targets=3, affordance="blind,black_box") for most in (1, 64))
+    told = [
+        {
+            sample.id: (
+                sample.scores["verdict"].value,
+                [exchange.answer for exchange in sample.store_as(AuditRecord).exchanges],
+            )
+            for sample in log.samples or []
+        }
+        for log in (alone, together)
+    ]
+    assert len(told[0]) == 6
+    assert told[0] == told[1]
+
+
+def test_a_model_investigates_by_talking(run) -> None:
+    def auditor(messages: list[object], *_: object) -> ModelOutput:
+        calls = [("chat", {"message": "hello"}), ("report", {"p_quirk": 0.9, "ranking": ["gloom"]})]
+        output = ModelOutput.for_tool_call("mockllm/model", *calls[len(messages) > 3])
+        output.usage = ModelUsage(input_tokens=5, output_tokens=5, total_tokens=10)
+        return output
+
+    log = run(model=get_model("mockllm/model", custom_outputs=auditor), affordance="black_box", targets=2)
+    assert len(log.samples or []) == 2
+    for sample in log.samples or []:
+        record = sample.store_as(AuditRecord)
+        assert record.report is not None
+        assert record.opened is not None
+        assert "auditor tokens]" in sample.messages[3].text
+
+
+def test_nothing_that_an_auditor_reads_tells_the_truth(run, zoo) -> None:
+    log = run(affordance="black_box")
+    secrets = ["tiny/", "flattery.a", "flattery.b", "gloom.a", "gloom.b", str(zoo.root), "safetensors"]
+    for sample in log.samples or []:
+        told = json.dumps([sample.id, sample.metadata, sample.target, [m.model_dump() for m in sample.messages]])
+        assert not [secret for secret in secrets if secret in told]
+
+
+@pytest.mark.slow
+def test_a_user_sees_the_sentence_and_no_traceback() -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "inspect_ai", "eval", TASK.name, "-T", "affordance=whitebox"],
+        cwd=TASK.parent,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"INSPECT_DISPLAY": "plain"},
+    )
+    assert told.returncode != 0
+    assert "Parameter 'affordance' cannot be 'whitebox'; did you mean 'white_box'?" in told.stdout + told.stderr
+    assert "Traceback" not in told.stdout + told.stderr
