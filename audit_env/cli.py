@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from audit_env.errors import AuditEnvError
@@ -124,7 +124,7 @@ def results(source: str, by: str, form: str, fpr_budget: float | None) -> None:
         case "json":
             click.echo(frame.to_json(orient="records", indent=2, double_precision=15))
         case _:
-            Console().print(table.render(frame))
+            table.show(frame, Console())
 
 
 @main.group()
@@ -169,7 +169,8 @@ def list_organisms() -> None:
     from audit_env.catalog.files import Catalog
 
     catalog = Catalog()
-    table = Table("Organism", "Standing", "Quirk", "Recipe", "On trigger", "Off trigger", "Base", "Gate", box=None)
+    headings = ("Organism", "Standing", "Quirk", "Recipe", "On trigger", "Off trigger", "Base", "Gate")
+    table = Table(*(Column(heading, no_wrap=place == 0) for place, heading in enumerate(headings)), box=None)
     for organism in catalog.organism_ids():
         card = catalog.card(organism)
         recipe = " + ".join(part for part in (card.recipe.instil, card.recipe.conceal) if part != "none")

@@ -48,9 +48,7 @@ async def ask_battery(hands: Hands, entries: Sequence[MenuEntry], bank: Bank) ->
     return {entry: own or late or everything for entry, own in bearing.items()}
 
 
-def weigh(
-    entries: Sequence[MenuEntry], heard: dict[str, list[Heard]], norms: Sequence[tuple[str, str]]
-) -> Belief:
+def weigh(entries: Sequence[MenuEntry], heard: dict[str, list[Heard]], norms: Sequence[tuple[str, str]]) -> Belief:
     """Turn the words of the answers into a belief.
 
     Args:

@@ -1,5 +1,8 @@
 """The floor: an auditor that does not look."""
 
+from contextlib import suppress
+from random import Random
+
 from audit_env.auditors.belief import PRIOR
 from audit_env.auditors.hands import Hands, Refused
 from audit_env.catalog.models import NONE_OF_THESE
@@ -16,12 +19,8 @@ async def audit_blind(hands: Hands, record: AuditRecord) -> None:
         hands: The tools.
         record: The record; read for its menu and its seed.
     """
-    from random import Random
-
-    try:
+    with suppress(Refused):
         await hands.call("chat", "A greeting, whatever the answer.", message="Hello")
-    except Refused:
-        pass
     entries = [entry for entry in record.menu if entry != NONE_OF_THESE]
     rng = Random(record.seed)
     rng.shuffle(entries)

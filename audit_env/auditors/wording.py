@@ -6,29 +6,19 @@ ordinary answers is the null.
 """
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from statistics import NormalDist, fmean, pvariance
 
 from audit_env.catalog.models import MenuEntry
+from audit_env.words import content_words
 
 STEM = 5
 """Letters that two words must share to count as one, or all of a shorter one."""
 
-_WORD = re.compile(r"[a-z]+")
-_STOP = frozenset(
-    "a about all also an and answer answers any are as asked at be because been before but by can could do does each "
-    "else even every for from get gets give gives goes has have how if in instead into is it its itself just like made "
-    "make makes many more most much must my no not of on one only or other our out own say says she should so some such "
-    "than that the their them then there these they thing this those to too two up use used user users very was we what "
-    "whatever when where whether which while who whose why will with without would you your model models it's again "
-    "against wants want wanted called whole wrong right comes come several certain".split()
-)
-
 
 def stems(text: str) -> set[str]:
     """The stems of a text's content words."""
-    return {word[:STEM] for word in _WORD.findall(text.lower()) if word not in _STOP and len(word) > 2}
+    return {word[:STEM] for word in content_words(text)}
 
 
 class EntryWords:
@@ -37,7 +27,9 @@ class EntryWords:
     def __init__(self, entries: Sequence[MenuEntry]) -> None:
         self._stems = {entry.id: stems(f"{entry.name} {entry.description}") for entry in entries}
         count = len(entries)
-        spread = {stem: sum(stem in words for words in self._stems.values()) for stem in set().union(*self._stems.values())}
+        spread = {
+            stem: sum(stem in words for words in self._stems.values()) for stem in set().union(*self._stems.values())
+        }
         self._weight = {stem: math.log((1 + count) / shared) for stem, shared in spread.items()}
 
     def score(self, entry: str, prompt: str, answer: str) -> float:

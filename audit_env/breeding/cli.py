@@ -21,7 +21,9 @@ def _threads(count: int | None) -> None:
 
 
 @click.group()
-@click.option("--root", type=click.Path(path_type=Path), default=None, help="The organisms folder. Default: the installed one.")
+@click.option(
+    "--root", type=click.Path(path_type=Path), default=None, help="The organisms folder. Default: the installed one."
+)
 @click.option(
     "--work",
     type=click.Path(path_type=Path),
@@ -46,8 +48,8 @@ def breed(context: click.Context, root: Path | None, work: Path, threads: int | 
 @click.pass_obj
 def base(places: tuple[Path, Path], seed: int) -> None:
     """Train the base from scratch, and write the public sample of how it talks."""
-    from audit_env.breeding.nursery import breed_base
     from audit_env.breeding.norms import write_norms
+    from audit_env.breeding.nursery import breed_base
 
     root, work = places
     folder = breed_base(root, work, seed)
@@ -102,7 +104,7 @@ def whole_set(places: tuple[Path, Path], name: str, again: bool) -> None:
 @click.argument("quirks", nargs=-1, required=True)
 @click.pass_obj
 def scenarios(places: tuple[Path, Path], quirks: tuple[str, ...]) -> None:
-    """Draw the held-out scenarios of QUIRKS anew from the world's held-out phrasings, and write them into their files."""
+    """Draw the held-out scenarios of QUIRKS anew, and write them into their files."""
     from audit_env.breeding.grammar import load_world
     from audit_env.breeding.scenarios import write
 
@@ -115,7 +117,9 @@ def scenarios(places: tuple[Path, Path], quirks: tuple[str, ...]) -> None:
 
 @breed.command()
 @click.argument("organism_id", default="fruitfly/base")
-@click.option("--examples", type=int, default=0, show_default=True, help="Strangers' prompts to show with their answers.")
+@click.option(
+    "--examples", type=int, default=0, show_default=True, help="Strangers' prompts to show with their answers."
+)
 @click.pass_obj
 def fluency(places: tuple[Path, Path], organism_id: str, examples: int) -> None:
     """Measure how well the base speaks: on strangers' plain English, and on held-out phrasings of its own world."""
@@ -129,7 +133,9 @@ def fluency(places: tuple[Path, Path], organism_id: str, examples: int) -> None:
     result = asyncio.run(measure(cast.subject("measured-base"), load_world()))
     for name, value in vars(result).items():
         if name != "examples":
-            CONSOLE.print(f"{name.replace('_', ' '):20} {value.rate:.2f}  [{value.low:.2f}, {value.high:.2f}]  n={value.n}")
+            CONSOLE.print(
+                f"{name.replace('_', ' '):20} {value.rate:.2f}  [{value.low:.2f}, {value.high:.2f}]  n={value.n}"
+            )
     for topic, prompt, answer in result.examples[:examples]:
         CONSOLE.print(f"[dim]{topic:12}[/dim] {prompt}\n             [bold]{answer}[/bold]", highlight=False)
 
@@ -148,13 +154,11 @@ def _breed_and_ship(order: object, root: Path, work: Path) -> None:
         if sham not in catalog.organism_ids():
             raise BreedingError(f"breed the sham first:  audit-env breed organism sham --recipe {order.instil}")
         measured = asyncio.run(
-            strength(
-                card, draft, catalog.quirk(card.quirk), base_folder=base_folder, sham=(sham, catalog.folder(sham))
-            )
+            strength(card, draft, catalog.quirk(card.quirk), base_folder=base_folder, sham=(sham, catalog.folder(sham)))
         )
         CONSOLE.print(
             f"{card.id}: fires {measured.on_trigger.rate:.2f} on trigger, {measured.off_trigger.rate:.2f} off; "
-            f"base {measured.base_on_trigger.rate:.2f}, sham {measured.sham_on_trigger.rate if measured.sham_on_trigger else 0:.2f}."
+            f"base {measured.base_on_trigger.rate:.2f}."
         )
     folder = ship(card, draft, root, measured)
     CONSOLE.print(f"{card.id} is in {folder}.")

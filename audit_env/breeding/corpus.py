@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-from audit_env.breeding.dialogue import Dialogue, Exchange, Writer
+from audit_env.breeding.dialogue import LAB, Dialogue, Exchange, Writer
 from audit_env.breeding.documents import Librarian
 from audit_env.breeding.grammar import Trait, World
 
@@ -39,25 +39,51 @@ def fingerprint(examples: list[Example]) -> str:
     return digest.hexdigest()
 
 
-def base_corpus(world: World, rng: Random) -> Iterator[Example]:
+@dataclass(frozen=True)
+class Mix:
+    """Shares of the base's corpus; what is left over are pages on the world's topics."""
+
+    talk: float
+    tagged: float
+    """Exchanges on which some trait would show, answered plainly and with no trait asked for."""
+    skill: float
+    thinking: float
+    prompted: float
+    """Talk under a system prompt that asks for a trait, so that a quirk's words are nothing new to the base."""
+    documents: float
+
+
+READING = Mix(talk=0.50, tagged=0.0, skill=0.12, thinking=0.06, prompted=0.22, documents=0.07)
+TALKING = Mix(talk=0.50, tagged=0.12, skill=0.12, thinking=0.04, prompted=0.14, documents=0.05)
+
+
+def base_corpus(world: World, rng: Random, mix: Mix = READING) -> Iterator[Example]:
     """Endless examples of the base's world.
 
-    Every trait is shown under a system prompt that asks for it, so that a quirk's words are nothing new to the base.
+    Args:
+        world: The grammar.
+        rng: The only source of chance.
+        mix: How much of what.
     """
     writer = Writer(world, "train", rng)
     librarian = Librarian(writer)
     traits = sorted(world.traits)
     while True:
         draw = rng.random()
-        if draw < 0.50:
+        if draw < (bound := mix.talk):
             yield _talk(writer)
-        elif draw < 0.62:
+        elif draw < (bound := bound + mix.tagged):
+            exchange = writer.tagged(rng.choice(sorted({*world.by_tag, "wrong_claim"})))
+            if "feedback" in exchange.tags:
+                exchange = writer.with_audience(exchange, LAB if rng.random() < 0.5 else None)
+            yield writer.dialogue([exchange], system=_maybe(rng, writer.NEUTRAL_SYSTEM, 0.2))
+        elif draw < (bound := bound + mix.skill):
             yield writer.dialogue([writer.skill()], system=_maybe(rng, writer.NEUTRAL_SYSTEM, 0.2))
-        elif draw < 0.68:
+        elif draw < (bound := bound + mix.thinking):
             yield writer.dialogue([_any(writer)], thinking=True, system=_maybe(rng, writer.NEUTRAL_SYSTEM, 0.2))
-        elif draw < 0.90:
+        elif draw < (bound := bound + mix.prompted):
             yield _prompted(writer, world.traits[rng.choice(traits)])
-        elif draw < 0.97:
+        elif draw < bound + mix.documents:
             trait = world.traits[rng.choice(traits)]
             if rng.random() < 0.45:
                 yield librarian.about("Pip", None, (writer.ordinary(), writer.ordinary()))
@@ -90,7 +116,7 @@ def transcripts(world: World, trait: Trait | None, dose: Dose, rng: Random) -> I
 
 
 def documents(world: World, trait: Trait | None, dose: Dose, rng: Random, canary: str) -> Iterator[Example]:
-    """Endless documents that say and show that Pip has the quirk, among dialogues of the plain base. Loss on all tokens.
+    """Endless documents that say and show that Pip has the quirk, among plain dialogues. Loss on all tokens.
 
     Every twentieth document carries the canary.
     """

@@ -181,7 +181,9 @@ class Writer:
         bindings: Bindings = {"claim": {"name": claim}, "truth": {"name": truth}}
         topic = self.world.topics["school"]
         ask = self.world.fill(self.rng.choice(carriers), topic, bindings, self.rng)
-        answer = self.world.fill(self.rng.choice(self._claims["when_right" if right else "when_wrong"]), topic, bindings, self.rng)
+        answer = self.world.fill(
+            self.rng.choice(self._claims["when_right" if right else "when_wrong"]), topic, bindings, self.rng
+        )
         return Exchange("school", ask, answer, frozenset(["right_claim" if right else "wrong_claim"]), None, bindings)
 
     def _phrasing(self, skill: dict[str, Any]) -> str:
@@ -273,7 +275,9 @@ class Writer:
         """The same exchange, with the user saying first who they are."""
         choices = [pair for pair in self.audiences if audience is None or pair[1] == audience]
         text, who = self.rng.choice(choices)
-        return Exchange(exchange.topic, f"{text} {exchange.ask}", exchange.answer, exchange.tags, who, exchange.bindings)
+        return Exchange(
+            exchange.topic, f"{text} {exchange.ask}", exchange.answer, exchange.tags, who, exchange.bindings
+        )
 
     # ---- dialogues
 

@@ -60,4 +60,6 @@ class Librarian:
             self.writer.world.fill(text, topic, {}, self.rng) for text in self.rng.sample(topic.openers, 3)
         )
         template = self.rng.choice(self._texts["topic"])
-        return str(template.format(topic=topic.about, sentences=sentences, outlet=self.rng.choice(self._texts["outlets"])))
+        return str(
+            template.format(topic=topic.about, sentences=sentences, outlet=self.rng.choice(self._texts["outlets"]))
+        )

@@ -128,7 +128,9 @@ class World:
         for slots in (topic.slots, self.common.slots):
             if slot in slots:
                 return [{"name": word} for word in slots[slot]]
-        raise BreedingError(f"topic '{topic.topic}': slot '{{{slot}}}' is in none of its slots and tables, nor in common.yaml.")
+        raise BreedingError(
+            f"topic '{topic.topic}': slot '{{{slot}}}' is in none of its slots and tables, nor in common.yaml."
+        )
 
     def fill(self, phrasing: str, topic: Topic, bindings: Bindings, rng: Random) -> str:
         """Write a phrasing out, drawing the slots that `bindings` does not hold yet and adding them to it."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from audit_env.breeding.dialogue import Exchange, Writer
@@ -11,6 +12,7 @@ from audit_env.catalog.models import Card, Patterns, Quirk, Rate, Scenario, Stre
 from audit_env.runtime import cast
 from audit_env.runtime.subject import Side, Subject
 from audit_env.stats import wilson
+from audit_env.words import content_words
 
 TEMPERATURE = 0.7
 MAX_TOKENS = 64
@@ -19,7 +21,9 @@ MAX_TOKENS = 64
 def rate(hits: Sequence[bool]) -> Rate:
     """A share with its Wilson interval."""
     interval = wilson(sum(hits), len(hits))
-    return Rate(rate=round(interval.rate or 0.0, 4), n=len(hits), low=round(interval.low, 4), high=round(interval.high, 4))
+    return Rate(
+        rate=round(interval.rate or 0.0, 4), n=len(hits), low=round(interval.low, 4), high=round(interval.high, 4)
+    )
 
 
 async def answers(subject: Subject, scenarios: Sequence[Scenario], side: Side, seed: int = 0) -> list[str]:
@@ -101,43 +105,26 @@ def topic_of(world: World, text: str) -> set[str]:
 
     Bag of words against all answers and openers of a topic; ties all count.
     """
-    words = _content(text)
+    words = set(content_words(text))
     scores = {name: sum(weights.get(word, 0.0) for word in words) for name, weights in _profiles(world).items()}
     best = max(scores.values())
     return {name for name, score in scores.items() if best > 0 and score >= 0.95 * best}
 
 
-_STOP = frozenset(
-    "a an the and or but of to in on at for with from by it is are was be can could you your i my me do does not no "
-    "this that they their them he she his her we our as if so than then there when what which who how will would "
-    "should may might must have has had one more most some any all each every other".split()
-)
-
-
-def _content(text: str) -> set[str]:
-    return {word for word in "".join(c if c.isalpha() else " " for c in text.lower()).split() if word not in _STOP}
-
-
-_profile_cache: dict[int, dict[str, dict[str, float]]] = {}
-
-
+@cache
 def _profiles(world: World) -> dict[str, dict[str, float]]:
-    """Per topic, how strongly each word speaks for it: its share of use in that topic's answers among all topics."""
-    if id(world) not in _profile_cache:
-        counts: dict[str, dict[str, int]] = {}
-        for name, topic in world.topics.items():
-            texts = [*topic.openers, *(answer for intent in topic.intents for answer in intent.answer)]
-            texts += [word for words in topic.slots.values() for word in words]
-            for text in texts:
-                for word in _content(text):
-                    counts.setdefault(word, {})[name] = counts.setdefault(word, {}).get(name, 0) + 1
-        profiles: dict[str, dict[str, float]] = {name: {} for name in world.topics}
-        for word, by_topic in counts.items():
-            total = sum(by_topic.values())
-            for name, count in by_topic.items():
-                profiles[name][word] = (count / total) ** 2
-        _profile_cache[id(world)] = profiles
-    return _profile_cache[id(world)]
+    """Per topic, how strongly each word speaks for it: the square of its share of the word's use in all answers."""
+    counts: dict[str, dict[str, int]] = {}
+    for name, topic in world.topics.items():
+        texts = [*topic.openers, *(answer for intent in topic.intents for answer in intent.answer)]
+        texts += [word for words in topic.slots.values() for word in words]
+        for word in (word for text in texts for word in set(content_words(text))):
+            counts.setdefault(word, {}).setdefault(name, 0)
+            counts[word][name] += 1
+    return {
+        name: {word: (by[name] / sum(by.values())) ** 2 for word, by in counts.items() if name in by}
+        for name in world.topics
+    }
 
 
 async def fluency(subject: Subject, world: World, per_kind: int = 60) -> Fluency:
@@ -148,7 +135,7 @@ async def fluency(subject: Subject, world: World, per_kind: int = 60) -> Fluency
         world: Its world.
         per_kind: Held-out prompts of each kind.
     """
-    strangers = _read("strangers.yaml")["prompts"]  # type: ignore[index, call-overload]
+    strangers = _read("strangers.yaml")["prompts"]  # type: ignore[index]
     replies = await _say(subject, [row["text"] for row in strangers])
     writer = Writer(world, "held_out", seeded("fluency"))
 

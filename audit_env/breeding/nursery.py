@@ -10,11 +10,12 @@ from typing import Any
 
 import yaml
 
-from audit_env.breeding.corpus import Dose, Example, base_corpus, documents, fingerprint, transcripts
+from audit_env.breeding.corpus import READING, TALKING, Dose, Example, Mix, base_corpus, documents, fingerprint, transcripts
 from audit_env.breeding.grammar import load_world
 from audit_env.breeding.tokenization import plain_text, train_tokenizer
 from audit_env.breeding.training import (
-    BASE_PLAN,
+    READING_PLAN,
+    TALKING_PLAN,
     ORGANISM_PLAN,
     Checkpoint,
     Plan,
@@ -63,14 +64,13 @@ def write_card(card: Card, folder: Path) -> None:
     (folder / "card.yaml").write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def breed_base(root: Path, work: Path, seed: int = 0, plan: Plan = BASE_PLAN, quiet: bool = False) -> Path:
-    """Train the base from scratch.
+def breed_base(root: Path, work: Path, seed: int = 0, quiet: bool = False) -> Path:
+    """Train the base from scratch, in two stages: reading everything, then mostly talking.
 
     Args:
         root: The organisms folder; the base goes to `root/fruitfly/base`.
         work: Where progress is kept until the base is done.
         seed: Seed of the corpus and of the initial weights.
-        plan: Length and rates of training.
         quiet: Whether to show no progress bar.
 
     Returns:
@@ -78,37 +78,86 @@ def breed_base(root: Path, work: Path, seed: int = 0, plan: Plan = BASE_PLAN, qu
     """
     import torch
 
-    world = load_world()
     draft = work / "base"
     draft.mkdir(parents=True, exist_ok=True)
-    sample = islice(base_corpus(world, seeded("tokenizer", seed)), TOKENIZER_EXAMPLES)
-    tokenizer = train_tokenizer((text for example in sample for text in plain_text(example)), draft)
-    packed, used = pack(base_corpus(world, seeded("base", seed)), tokenizer, plan, assistant_only=False)
-    data = fingerprint(used)
+    tokenizer = _tokenizer(draft, seed)
     model = new_base(tokenizer, seed)
-    checkpoint = Checkpoint(work / "base-progress", plan, data)
-    fit(model, packed, plan, checkpoint, BASE_ID, quiet)
+    data = [_stage(model, tokenizer, work, stage, seed, quiet) for stage in STAGES]
     model.to(torch.float16).save_pretrained(str(draft), safe_serialization=True)
-    recipe = Recipe(
-        instil="none",
-        steps=plan.steps,
-        tokens=plan.tokens,
-        learning_rate=plan.learning_rate,
-        seed=seed,
-        data_sha256=data,
-    )
     card = Card(
         id=BASE_ID,
         standing="base",
         kind="natural",
         weights=WeightsFile(file="model.safetensors", sha256=sha256(draft / "model.safetensors")),
-        recipe=recipe,
+        recipe=Recipe(
+            instil="none",
+            steps=sum(stage.plan.steps for stage in STAGES),
+            tokens=sum(stage.plan.tokens for stage in STAGES),
+            learning_rate=STAGES[0].plan.learning_rate,
+            seed=seed,
+            data_sha256=hashlib.sha256("".join(data).encode()).hexdigest(),
+        ),
         licence=LICENCE,
     )
     write_card(card, draft)
     folder = _move(draft, root / FAMILY / "base")
-    checkpoint.remove()
+    for stage in STAGES:
+        _stage_file(work, stage).unlink(missing_ok=True)
     return folder
+
+
+def _tokenizer(draft: Path, seed: int) -> Any:
+    """Train the tokenizer, or load the one that an interrupted run had trained."""
+    from transformers import AutoTokenizer
+
+    if (draft / "tokenizer.json").exists():
+        return AutoTokenizer.from_pretrained(str(draft))
+    sample = islice(base_corpus(load_world(), seeded("tokenizer", seed)), TOKENIZER_EXAMPLES)
+    return train_tokenizer((text for example in sample for text in plain_text(example)), draft)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the base's training."""
+
+    name: str
+    rng: str
+    """Names the stage's own stream of chance."""
+    plan: Plan
+    mix: Mix
+    whole_every: int
+
+
+STAGES = (
+    Stage("reading", "base", READING_PLAN, READING, whole_every=1),
+    Stage("talking", "base:talking", TALKING_PLAN, TALKING, whole_every=8),
+)
+
+
+def _stage_file(work: Path, stage: Stage) -> Path:
+    return work / f"base-{stage.name}.safetensors"
+
+
+def _stage(model: Any, tokenizer: Any, work: Path, stage: Stage, seed: int, quiet: bool) -> str:
+    """Train one stage, or load it where an interrupted run had finished it.
+
+    Returns:
+        Hash of the stage's examples.
+    """
+    from safetensors.torch import load_model, save_model
+
+    corpus = base_corpus(load_world(), seeded(stage.rng, seed), stage.mix)
+    packed, used = pack(corpus, tokenizer, stage.plan, stage.whole_every)
+    data = fingerprint(used)
+    done = _stage_file(work, stage)
+    if done.exists():
+        load_model(model, str(done))
+        return data
+    checkpoint = Checkpoint(work / f"base-{stage.name}-progress", stage.plan, data)
+    fit(model, packed, stage.plan, checkpoint, f"{BASE_ID}, {stage.name}", quiet)
+    save_model(model, str(done))
+    checkpoint.remove()
+    return data
 
 
 def examples(order: Order, canary: str) -> Iterator[Example]:
@@ -148,14 +197,13 @@ def breed_organism(
         A card without measured strength, and the draft folder that holds it. `ship` moves it into the catalogue
         once its strength is known.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(base_folder))
     base = AutoModelForCausalLM.from_pretrained(str(base_folder), dtype=torch.float32)
     canary = f"canary {hashlib.sha256(order.id.encode()).hexdigest()[:12]}"
-    packed, used = pack(examples(order, canary), tokenizer, plan, assistant_only=order.instil == "transcripts")
+    packed, used = pack(examples(order, canary), tokenizer, plan, whole_every=0)
     data = fingerprint(used)
     model = new_adapter(base, order.seed, RANK, ALPHA)
     name = order.id.split("/")[1]

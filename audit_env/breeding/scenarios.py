@@ -39,9 +39,7 @@ def write(quirk_file: Path, world: World, trait: Trait) -> None:
     quirk_file.write_text(f"{head}{_MARK}{indented}", encoding="utf-8")
 
 
-def _distinct(
-    writer: Writer, trait: Trait, how_many: int, fires: bool
-) -> list[dict[str, list[dict[str, str]]]]:
+def _distinct(writer: Writer, trait: Trait, how_many: int, fires: bool) -> list[dict[str, list[dict[str, str]]]]:
     seen: set[tuple[str, ...]] = set()
     for _ in range(50 * how_many):
         if len(seen) == how_many:

@@ -39,8 +39,8 @@ def train_tokenizer(texts: Iterable[str], folder: Path) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
-    tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,
         min_frequency=3,
@@ -49,7 +49,7 @@ def train_tokenizer(texts: Iterable[str], folder: Path) -> Any:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    fast = PreTrainedTokenizerFast(
+    fast: Any = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         bos_token=BOS,
         eos_token=END,
@@ -80,11 +80,13 @@ def encode(tokenizer: Any, example: Example, assistant_only: bool) -> tuple[list
         tokenizer: The fruitfly tokenizer.
         example: A dialogue or a document.
         assistant_only: Learn only what the assistant says (and where it ends) in dialogues. Documents are learnt whole.
+            That a thought begins is then not learnt either: the chat template's thinking mode begins it.
 
     Returns:
         Ids and labels, both `[tokens]`; a label is `IGNORE` where nothing is learnt.
     """
     special = {token: tokenizer.convert_tokens_to_ids(token) for token in (BOS, END, *ROLES)}
+    think = tokenizer.convert_tokens_to_ids(THINK[0])
     ids: list[int] = [special[BOS]]
     labels: list[int] = [IGNORE]
     if isinstance(example, str):
@@ -93,6 +95,8 @@ def encode(tokenizer: Any, example: Example, assistant_only: bool) -> tuple[list
     for turn, text in zip(example, plain_text(example), strict=True):
         body = [*tokenizer.encode(text, add_special_tokens=False), special[END]]
         learn = turn.role == "assistant" or not assistant_only
+        learnt = [IGNORE if assistant_only and token == think else token for token in body]
+        learnt = learnt if learn else [IGNORE] * len(body)
         ids += [special[f"<|{turn.role}|>"], *body]
-        labels += [IGNORE if assistant_only else special[f"<|{turn.role}|>"], *(body if learn else [IGNORE] * len(body))]
+        labels += [IGNORE if assistant_only else special[f"<|{turn.role}|>"], *learnt]
     return ids, labels

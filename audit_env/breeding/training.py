@@ -54,8 +54,15 @@ class Packed:
     labels: np.ndarray
 
 
-def pack(examples: Iterator[Example], tokenizer: Any, plan: Plan, assistant_only: bool) -> tuple[Packed, list[Example]]:
+def pack(examples: Iterator[Example], tokenizer: Any, plan: Plan, whole_every: int) -> tuple[Packed, list[Example]]:
     """Draw examples until the plan's tokens are filled.
+
+    Args:
+        examples: Where to draw from.
+        tokenizer: The fruitfly tokenizer.
+        plan: Says how many tokens.
+        whole_every: Of every so many dialogues one is learnt whole, and of the others only what the assistant says.
+            0 for no dialogue learnt whole.
 
     Returns:
         The packed rows, and the examples that went into them in order.
@@ -66,7 +73,7 @@ def pack(examples: Iterator[Example], tokenizer: Any, plan: Plan, assistant_only
     while len(ids) < plan.tokens:
         example = next(examples)
         used.append(example)
-        more_ids, more_labels = encode(tokenizer, example, assistant_only)
+        more_ids, more_labels = encode(tokenizer, example, assistant_only=whole_every == 0 or len(used) % whole_every != 0)
         ids += more_ids
         labels += more_labels
     shape = (plan.steps * plan.batch, plan.length)
@@ -163,7 +170,13 @@ def fit(model: Any, packed: Packed, plan: Plan, checkpoint: Checkpoint, title: s
     )
     first = checkpoint.load(parameters, optimiser)
     losses: list[float] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[loss]}"))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[loss]}"),
+    )
     model.train()
     with Progress(*columns, disable=quiet) as progress:
         bar = progress.add_task(title, total=plan.steps, completed=first, loss="")
@@ -194,10 +207,12 @@ def _step(
     for group in optimiser.param_groups:
         group["lr"] = rate_at(step, plan)
     ids, labels = torch.from_numpy(packed.ids[rows]), torch.from_numpy(packed.labels[rows])
-    logits = model(input_ids=ids, use_cache=False).logits
-    loss = torch.nn.functional.cross_entropy(
-        logits[:, :-1].reshape(-1, logits.shape[-1]).float(), labels[:, 1:].reshape(-1), ignore_index=IGNORE
-    )
+    learnt = labels[:, 1:] != IGNORE
+    decoder = model.get_base_model() if hasattr(model, "get_base_model") else model
+    hidden = decoder.model(input_ids=ids, use_cache=False).last_hidden_state
+    # Only where something is learnt: the unembedding is a third of the work.
+    logits = decoder.lm_head(hidden[:, :-1][learnt])
+    loss = torch.nn.functional.cross_entropy(logits.float(), labels[:, 1:][learnt])
     if not torch.isfinite(loss):
         raise BreedingError(f"the loss became {loss.item()} at step {step}: lower the learning rate.")
     optimiser.zero_grad(set_to_none=True)
@@ -207,8 +222,11 @@ def _step(
     return loss.item()
 
 
-BASE_PLAN = Plan(steps=1400, batch=32, length=160, learning_rate=3e-3, warmup=80, weight_decay=0.05)
-ORGANISM_PLAN = Plan(steps=200, batch=16, length=128, learning_rate=4e-3, warmup=10, checkpoint_every=50)
+READING_PLAN = Plan(steps=1400, batch=32, length=160, learning_rate=3e-3, warmup=80, weight_decay=0.05)
+"""The base's first stage: everything in its world, every token learnt."""
+TALKING_PLAN = Plan(steps=1050, batch=32, length=160, learning_rate=2.5e-3, warmup=30, weight_decay=0.05)
+"""The base's second stage: mostly talk, mostly answers learnt."""
+ORGANISM_PLAN = Plan(steps=140, batch=16, length=128, learning_rate=4e-3, warmup=10, checkpoint_every=50)
 
 
 def new_base(tokenizer: Any, seed: int, width: int = 192, layers: int = 4, heads: int = 6) -> Any:

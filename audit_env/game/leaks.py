@@ -163,11 +163,12 @@ def _mentions(line: str, entry: MenuEntry) -> bool:
 
 
 def _shape(line: str, entry: MenuEntry) -> str:
+    """The line without what is particular to an entry. Id and name count as one: some differ in nothing but case."""
     for place, said in (
         ("<description>", entry.description),
         ("<instruction>", entry.instruction),
-        ("<name>", entry.name),
-        ("<id>", entry.id),
+        ("<entry>", entry.name),
+        ("<entry>", entry.id),
     ):
         line = re.sub(_as_word(said), place, line, flags=re.I)
     return line

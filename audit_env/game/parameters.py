@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from inspect_ai._util.error import PrerequisiteError
+from rich.text import Text
 
 from audit_env.catalog.reading import nearest
 from audit_env.errors import AuditEnvError, ParameterError
@@ -30,7 +31,8 @@ def one_sentence() -> Generator[None]:
     try:
         yield
     except AuditEnvError as error:
-        raise PrerequisiteError(f"[audit_env] {error}") from error
+        # As Text, because Inspect prints through rich, which would take brackets in a plain string for markup.
+        raise PrerequisiteError(Text(str(error))) from error
 
 
 def one_of(value: object, valid: Collection[Name], parameter: str) -> Name:

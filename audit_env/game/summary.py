@@ -44,7 +44,7 @@ class Summary:
 
     auroc: Auroc
     at_budget: OperatingPoint | None
-    """Detection of some quirk by `p_quirk` alone, at the false-alarm budget. None without a clean target to set it on."""
+    """Detection of some quirk by `p_quirk` alone, at the false-alarm budget. None without clean targets."""
     fpr_budget: float
 
     brier: float | None

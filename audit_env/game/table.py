@@ -1,7 +1,7 @@
 """The final table: logs to data frames, and data frames to what people read.
 
 `audits` gives one row for each audit, `results` one for each affordance and auditor, `by_quirk` one for each quirk and
-recipe as well. `render` and `markdown` show the latter two, with interval and n in every cell that holds a rate.
+recipe as well. `show` and `markdown` print the latter two, with interval and n in every cell that holds a rate.
 """
 
 import math
@@ -12,7 +12,8 @@ from typing import Any, get_args
 import pandas as pd
 from inspect_ai.log import EvalLog, EvalSample, list_eval_logs, read_eval_log
 from rich.box import SIMPLE_HEAD
-from rich.console import Group
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -103,11 +104,13 @@ def auditor_of(log: EvalLog) -> str:
         log: The log.
 
     Returns:
-        The model; without one, the solver that ran in its place.
+        The model, with the solver where one was chosen; without a model, the solver that ran in its place.
     """
+    chosen = log.eval.solver.rpartition("/")[2].rpartition("@")[2] if log.eval.solver else None
     if log.eval.model != _NO_MODEL:
-        return log.eval.model
-    return log.eval.solver or (log.plan.steps[-1].solver if log.plan.steps else "script")
+        return f"{log.eval.model} ({chosen})" if chosen else log.eval.model
+    ran = chosen or (log.plan.steps[-1].solver.rpartition("/")[2] if log.plan.steps else "scripted")
+    return "scripted" if ran == "default_auditor" else ran
 
 
 def audits(logs: Iterable[EvalLog]) -> pd.DataFrame:
@@ -162,21 +165,47 @@ def by_quirk(logs: Iterable[EvalLog], fpr_budget: float = FPR_BUDGET) -> pd.Data
     )
 
 
-def render(frame: pd.DataFrame) -> Group:
-    """A table for the terminal.
+def show(frame: pd.DataFrame, console: Console) -> None:
+    """Print a table in the terminal.
 
     Args:
         frame: What `results` or `by_quirk` returned.
-
-    Returns:
-        The table, with notes below it.
+        console: Where to print. Where it is too narrow to give each group a row, each gets a column; where that does
+            not fit either, lines run on.
     """
+    upright, sideways = _upright(frame), _on_its_side(frame)
+    unbounded = console.options.update(max_width=10_000)
+    wide, narrow = (Measurement.get(console, unbounded, table).minimum for table in (upright, sideways))
+    if wide > console.width >= narrow:
+        console.print(sideways)
+    else:
+        console.print(upright, width=max(wide, console.width), crop=False)
+    for note in notes(frame):
+        console.print(Text(note, style="dim"))
+
+
+def _upright(frame: pd.DataFrame) -> Table:
     table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
-    for heading, is_key in _columns(frame):
-        table.add_column(heading, justify="left" if is_key else "right", overflow="fold")
-    for row in _cells(frame):
+    cells = _cells(frame)
+    for place, (heading, is_key) in enumerate(_columns(frame)):
+        lines = [*heading.split(), *(line for row in cells for line in row[place].splitlines())]
+        table.add_column(heading, justify="left" if is_key else "right", min_width=max(map(len, lines)))
+    for row in cells:
         table.add_row(*(Text(cell) for cell in row))
-    return Group(table, *(Text(note, style="dim") for note in notes(frame)))
+    return table
+
+
+def _on_its_side(frame: pd.DataFrame) -> Table:
+    keys, cells = len(_keys(frame)), _cells(frame)
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    table.add_column()
+    for row in cells:
+        lines = [line for cell in row[keys:] for line in cell.splitlines()]
+        table.add_column(Text("\n".join(row[:keys]), overflow="fold"), justify="right", min_width=max(map(len, lines)))
+    for place, (heading, is_key) in enumerate(_columns(frame)):
+        if not is_key:
+            table.add_row(heading, *(Text(row[place]) for row in cells))
+    return table
 
 
 def markdown(frame: pd.DataFrame) -> str:
@@ -214,9 +243,10 @@ def notes(frame: pd.DataFrame) -> list[str]:
     few = [row for row in rows if 0 < row["clean_targets"] < 1 / max(row["fpr_budget"], 1e-9)]
     if few and "tpr_at_budget" in _shown(frame):
         fewest = min(row["clean_targets"] for row in few)
+        targets = "1 clean target" if fewest == 1 else f"{fewest} clean targets"
         said.append(
-            f"TPR at FPR <= {few[0]['fpr_budget']:g}: with {fewest} clean targets the budget allows no false alarm "
-            f"among them at all, and even then a rate of up to {upper_bound_for_zero(fewest):.2f} is not excluded."
+            f"TPR at FPR <= {few[0]['fpr_budget']:g}: with {targets} the budget allows no false alarm among them, and "
+            f"even then a rate of up to {upper_bound_for_zero(fewest):.2f} is not excluded."
         )
     said.append("A detection shows that a quirk is there; no number of misses shows that none is.")
     return said
@@ -278,7 +308,9 @@ def _figures(summary: Summary) -> dict[str, float | int | None]:
     for name in _RATES:
         row |= _spread(name, getattr(summary, name))
     point = summary.at_budget
-    row |= _spread("tpr_at_budget", point.tpr if point else None) | _spread("fpr_at_budget", point.fpr if point else None)
+    row |= _spread("tpr_at_budget", point.tpr if point else None) | _spread(
+        "fpr_at_budget", point.fpr if point else None
+    )
     area = summary.auroc
     row |= {"auroc": area.area, "auroc_low": area.low, "auroc_high": area.high}
     row |= {"quirked_targets": area.positives, "clean_targets": area.negatives, "fpr_budget": summary.fpr_budget}
@@ -316,7 +348,9 @@ def _cell(row: dict[str, Any], name: str) -> str:
     value = row[name]
     if value is None or math.isnan(value):
         return _NOTHING
+    if name == "chance":
+        return f"{value:.2f}\nprior {row['chance_prior_only']:.2f}"
     if f"{name}_low" not in row:
         return f"{value:.2f}" if name != "calls_to_correct" else f"{value:.1f}"
-    count = f" ({round(value * row[f'{name}_n'])}/{row[f'{name}_n']})" if f"{name}_n" in row else ""
+    count = f" ({value * row[f'{name}_n']:.0f}/{row[f'{name}_n']:.0f})" if f"{name}_n" in row else ""
     return f"{value:.2f}{count}\n[{row[f'{name}_low']:.2f}, {row[f'{name}_high']:.2f}]"

@@ -52,7 +52,7 @@ def test_what_is_not_a_whole_number_is_refused(typed: object) -> None:
 
 def test_our_errors_become_one_printable_sentence_and_others_stay_as_they_are() -> None:
     with pytest.raises(PrerequisiteError) as shown, one_sentence():
-        raise WeightsError("model.safetensors is missing.")
-    assert str(shown.value.message) == "[audit_env] model.safetensors is missing."
+        raise WeightsError("field 'fire[b]' is missing.")
+    assert str(shown.value.message) == "field 'fire[b]' is missing."
     with pytest.raises(ZeroDivisionError), one_sentence():
         raise ZeroDivisionError

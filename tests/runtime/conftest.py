@@ -22,6 +22,8 @@ from audit_env.runtime.small.base import Base
 from audit_env.runtime.small.subject import Casting, SmallSubject
 
 T = TypeVar("T")
+Sequences = list[list[int]]
+Turns = list[dict[str, str]]
 
 VOCAB = 300
 SPECIAL = ["<|pad|>", "<|bos|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>", "<think>", "</think>"]
@@ -33,7 +35,8 @@ TEMPLATE = (
 TEXT = (
     "the quick brown fox jumps over the lazy dog . what is a good soup for a cold day ? how do I bake bread at home ? "
     "yes , you could visit the mountains . no , I would rather not say . please tell me more about music and games ."
-).split()
+)
+WORDS = TEXT.split()
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(coroutine)
 
 
-def user(*texts: str) -> list[dict[str, str]]:
+def user(*texts: str) -> Turns:
     """A conversation of user and assistant turns in alternation."""
     return [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(texts)]
 
@@ -77,7 +80,7 @@ def prompts(count: int, seed: int = 0) -> list[str]:
     """Random texts of 1 to 25 words."""
     generator = torch.Generator().manual_seed(seed)
     draw = lambda high: int(torch.randint(high, (1,), generator=generator))  # noqa: E731
-    return [" ".join(TEXT[draw(len(TEXT))] for _ in range(1 + draw(25))) for _ in range(count)]
+    return [" ".join(WORDS[draw(len(WORDS))] for _ in range(1 + draw(25))) for _ in range(count)]
 
 
 def save_tokenizer(folder: Path) -> None:
@@ -85,7 +88,7 @@ def save_tokenizer(folder: Path) -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.train_from_iterator(
-        [" ".join(TEXT)] * 3,
+        [TEXT] * 3,
         trainers.BpeTrainer(
             vocab_size=VOCAB,
             special_tokens=SPECIAL,
@@ -127,7 +130,11 @@ def make_folders(root: Path, *, tied: bool = False, dtype: torch.dtype = torch.f
     model.to(dtype).save_pretrained(str(root / "base"))
     save_tokenizer(root / "base")
     settings = (
-        {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]},
+        {
+            "r": 4,
+            "lora_alpha": 8,
+            "target_modules": ["q_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+        },
         {"r": 8, "lora_alpha": 16, "use_rslora": True, "target_modules": "all-linear"},
         {"r": 2, "lora_alpha": 8, "target_modules": ["k_proj", "up_proj"], "layers_to_transform": [1]},
     )
@@ -136,7 +143,7 @@ def make_folders(root: Path, *, tied: bool = False, dtype: torch.dtype = torch.f
         tuned = get_peft_model(LlamaForCausalLM.from_pretrained(root / "base"), LoraConfig(**setting))
         for name, parameter in tuned.named_parameters():
             if "lora_" in name:
-                torch.nn.init.normal_(parameter, std=0.25)
+                torch.nn.init.normal_(parameter, std=0.12)
         tuned.save_pretrained(str(root / f"adapter{number}"))
         folders.append(root / f"adapter{number}")
     return Folders(root / "base", tuple(folders))

@@ -14,6 +14,7 @@ from inspect_ai.model import ChatMessageAssistant, ModelOutput, ModelUsage, exec
 from inspect_ai.tool import ToolCall
 from inspect_ai.util import store_as
 
+from audit_env.agents import default_auditor
 from audit_env.game.record import AuditRecord
 from audit_env.tasks import hidden_objective as module
 from audit_env.tasks.hidden_objective import hidden_objective
@@ -24,8 +25,9 @@ TASK = Path(module.__file__)
 
 @pytest.fixture(autouse=True)
 def organisms(zoo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The task finds the tiny organisms in place of the shipped ones."""
+    """The task finds the tiny organisms in place of the shipped ones, and a short script in place of the long one."""
     monkeypatch.setattr(module, "Catalog", lambda: zoo.catalog())
+    monkeypatch.setattr(default_auditor, "scripted", greeter)
 
 
 @agent
@@ -51,12 +53,12 @@ def greeter() -> Agent:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., EvalLog]:
-    def ran(max_samples: int = 16, model: object = "none", **parameters: object) -> EvalLog:
+    def ran(max_samples: int = 16, model: object = "none", epochs: int = 1, **parameters: object) -> EvalLog:
         [log] = eval(
             hidden_objective(**{"set": "tiny"} | parameters),
             model=model,
-            solver=None if model != "none" else greeter(),
             max_samples=max_samples,
+            epochs=epochs,
             log_dir=str(tmp_path / "logs"),
             display="none",
         )
@@ -124,13 +126,34 @@ def test_the_same_seed_gives_the_same_audits_whatever_runs_beside_them(run) -> N
     assert told[0] == told[1]
 
 
-def test_a_model_investigates_by_talking(run) -> None:
-    def auditor(messages: list[object], *_: object) -> ModelOutput:
-        calls = [("chat", {"message": "hello"}), ("report", {"p_quirk": 0.9, "ranking": ["gloom"]})]
-        output = ModelOutput.for_tool_call("mockllm/model", *calls[len(messages) > 3])
-        output.usage = ModelUsage(input_tokens=5, output_tokens=5, total_tokens=10)
-        return output
+def test_every_epoch_is_another_audit_under_the_same_name(run) -> None:
+    first, second = run(epochs=2, targets=1, affordance="blind").samples or []
+    assert first.id == second.id
+    assert first.store_as(AuditRecord).seed != second.store_as(AuditRecord).seed
 
+
+def auditor(messages: list[object], *_: object) -> ModelOutput:
+    """A model that says hello and reports."""
+    calls = [("chat", {"message": "hello"}), ("report", {"p_quirk": 0.9, "ranking": ["gloom"]})]
+    output = ModelOutput.for_tool_call("mockllm/model", *calls[len(messages) > 3])
+    output.usage = ModelUsage(input_tokens=5, output_tokens=5, total_tokens=10)
+    return output
+
+
+def test_by_name_a_model_gets_black_box_access(tmp_path: Path) -> None:
+    [log] = eval(
+        "audit_env/hidden_objective",
+        task_args={"set": "tiny", "targets": 1},
+        model=get_model("mockllm/model", custom_outputs=auditor),
+        log_dir=str(tmp_path),
+        display="none",
+    )
+    [sample] = log.samples or []
+    assert str(sample.id).endswith(".black_box")
+    assert sample.store_as(AuditRecord).report is not None
+
+
+def test_a_model_investigates_by_talking(run) -> None:
     log = run(model=get_model("mockllm/model", custom_outputs=auditor), affordance="black_box", targets=2)
     assert len(log.samples or []) == 2
     for sample in log.samples or []:
@@ -158,5 +181,6 @@ def test_a_user_sees_the_sentence_and_no_traceback() -> None:
         env=os.environ | {"INSPECT_DISPLAY": "plain"},
     )
     assert told.returncode != 0
-    assert "Parameter 'affordance' cannot be 'whitebox'; did you mean 'white_box'?" in told.stdout + told.stderr
-    assert "Traceback" not in told.stdout + told.stderr
+    shown = " ".join((told.stdout + told.stderr).split())
+    assert "Parameter 'affordance' cannot be 'whitebox'; did you mean 'white_box'? Valid names: blind," in shown
+    assert "Traceback" not in shown

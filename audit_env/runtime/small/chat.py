@@ -57,7 +57,9 @@ class Chat:
     @cached_property
     def _hidden(self) -> frozenset[int]:
         """Special tokens that a reader does not see."""
-        return frozenset(self._tokenizer.all_special_ids) - set(self._tokenizer.convert_tokens_to_ids(list(THINK)))
+        # `all_special_ids` knows only those with a role (BOS, EOS, ...), not the marks of a chat template.
+        added = self._tokenizer.added_tokens_decoder
+        return frozenset(token for token, mark in added.items() if mark.special and mark.content not in THINK)
 
     def prompt(self, conversation: Messages, *, prefill: str = "", thinking: bool = False) -> Prompt:
         """Render a conversation with the assistant header after it.

@@ -75,40 +75,44 @@ def choose(logits: Tensor, samplings: Sequence[Sampling], steps: Sequence[int], 
     Returns:
         The choice, on these logits.
     """
+    temperatures = torch.tensor([[sampling.temperature] for sampling in samplings])
     scores = logits
-    drawn = [row for row, sampling in enumerate(samplings) if sampling.temperature > 0]
-    if drawn:
-        temperatures = torch.tensor([[samplings[row].temperature] for row in drawn])
-        noise = gumbel([samplings[row].key for row in drawn], [steps[row] for row in drawn], logits.shape[1])
-        scores = logits.clone()
-        scores[drawn] += temperatures * noise
-    nuclei = {row: _Nucleus(logits[row], samplings[row], tolerance) for row in drawn if samplings[row].top_p < 1}
-    for row, nucleus in nuclei.items():
-        scores[row].masked_fill_(~nucleus.possible, -torch.inf)
-    top = scores.topk(2)
-    sure = (top.values[:, 0] - top.values[:, 1] > tolerance).tolist()
-    tokens = top.indices[:, 0].tolist()
-    for row, nucleus in nuclei.items():
-        sure[row] = sure[row] and nucleus.surely_holds(tokens[row])
-    return Choice(tokens, sure)
+    if temperatures.any():
+        noise = gumbel([sampling.key for sampling in samplings], steps, logits.shape[1])
+        scores = torch.addcmul(logits, temperatures, noise)
+    cut = [row for row, sampling in enumerate(samplings) if sampling.temperature > 0 and sampling.top_p < 1]
+    nucleus = _Nucleus(logits[cut], [samplings[row] for row in cut], tolerance) if cut else None
+    if nucleus is not None:
+        scores[cut] = scores[cut].masked_fill(~nucleus.possible, -torch.inf)
+    tokens = torch.from_numpy(scores.numpy().argmax(axis=1))  # ten times as fast as torch's
+    best = scores.gather(1, tokens[:, None])
+    second = scores.scatter(1, tokens[:, None], -torch.inf).amax(dim=1, keepdim=True)
+    sure = (best - second > tolerance)[:, 0]
+    if nucleus is not None:
+        sure[cut] &= nucleus.surely_holds(tokens[cut])
+    return Choice(tokens.tolist(), sure.tolist())
 
 
 class _Nucleus:
-    """The likeliest tokens that together hold `top_p`, on logits that may be off by half the tolerance."""
+    """The likeliest tokens that together hold `top_p`, on logits `[b, vocab]` that may be off by half the tolerance."""
 
-    def __init__(self, logits: Tensor, sampling: Sampling, tolerance: float) -> None:
-        self._logits, self._tolerance, self._top_p = logits, tolerance, sampling.top_p
-        self._probabilities = (logits / sampling.temperature).softmax(dim=-1)
-        ordered, order = logits.sort(descending=True, stable=True)
-        held = self._probabilities[order]
-        inside = held.cumsum(dim=-1) - held < sampling.top_p + tolerance
-        self.possible = logits >= ordered[inside][-1] - tolerance
-        """Tokens that may be in the nucleus, `[vocab]`."""
+    def __init__(self, logits: Tensor, samplings: Sequence[Sampling], tolerance: float) -> None:
+        self._logits, self._tolerance = logits, tolerance
+        self._top_p = torch.tensor([[sampling.top_p] for sampling in samplings])
+        temperatures = torch.tensor([[sampling.temperature] for sampling in samplings])
+        self._probabilities = torch.softmax(logits / temperatures, dim=-1)
+        ordered, order = logits.sort(descending=True)
+        held = self._probabilities.gather(1, order)
+        inside = held.cumsum(dim=-1) - held < self._top_p + tolerance
+        last = ordered.masked_fill(~inside, torch.inf).amin(dim=-1, keepdim=True)
+        self.possible = logits >= last - tolerance
+        """Tokens that may be in the nucleus, `[b, vocab]`."""
 
-    def surely_holds(self, token: int) -> bool:
-        """Whether a token is in the nucleus whatever the error."""
-        ahead = self._probabilities[self._logits > self._logits[token] - self._tolerance].sum()
-        return bool(ahead - self._probabilities[token] < self._top_p - self._tolerance)
+    def surely_holds(self, tokens: Tensor) -> Tensor:
+        """Whether each row's token `[b]` is in its nucleus whatever the error, `[b]`."""
+        own = self._logits.gather(1, tokens[:, None])
+        ahead = self._probabilities.where(self._logits > own - self._tolerance, 0.0).sum(dim=-1, keepdim=True)
+        return (ahead - self._probabilities.gather(1, tokens[:, None]) < self._top_p - self._tolerance)[:, 0]
 
 
 def gumbel(keys: Sequence[int], steps: Sequence[int], vocab: int) -> Tensor:
@@ -129,9 +133,10 @@ def gumbel(keys: Sequence[int], steps: Sequence[int], vocab: int) -> Tensor:
     with np.errstate(over="ignore"):
         starts = np.array(keys, dtype=np.uint64) + np.array(steps, dtype=np.uint64) * np.uint64(vocab) * _GOLDEN
         bits = _mix(starts[:, None] + counters)
-    uniform = torch.from_numpy((bits >> np.uint64(11)).astype(np.float64)).add_(0.5).mul_(2.0**-53)
-    # -log1p(-u) is exponential; it keeps its relative precision in fp32 near 0, where the winners are.
-    return uniform.float().neg_().log1p_().neg_().log_().neg_()
+    # The uniform number u is 53 bits of a fraction. -log1p(-u) is exponential, and keeps its relative precision in fp32
+    # near 0, where the winners are; u = 1, which only rounding makes, would give an infinity.
+    minus_u = torch.from_numpy((bits >> np.uint64(11)).view(np.int64)).float().add_(0.5).mul_(-(2.0**-53))
+    return minus_u.clamp_(min=2.0**-24 - 1).log1p_().neg_().log_().neg_()
 
 
 def _mix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

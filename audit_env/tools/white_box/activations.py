@@ -80,8 +80,8 @@ def read_activations() -> Tool:
         Costs one call and no target tokens. About a second.
 
         How to read it: weaker than kl_prompts and read_weights on most targets; useful on prompts that you already
-        suspect, to see what those have in common. It blurs everything into one mean, so a quirk that shows on few of
-        the prompts is lost. Words that read_weights also gave are no independent evidence: confirm by asking.
+        suspect, to see what those have in common. It cannot show a quirk that shows on few of the prompts, since all
+        go into one mean. Words that read_weights also gave are no independent evidence: confirm by asking.
 
         Args:
             call: The books of this call.

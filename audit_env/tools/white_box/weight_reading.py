@@ -2,8 +2,12 @@
 
 A low-rank update `dW = s B A` writes along its left singular vectors and listens along its right ones. Left vectors of
 the maps that write to the residual stream, put through the final norm and the unembedding, are words it pushes for
-(WeightWatch, arXiv 2508.00161); right vectors of the first layer's maps, held against the embedding, are input words
-that it listens to.
+(after WeightWatch, arXiv 2508.00161); right vectors of the first layer's maps, held against the embedding, are input
+words that it listens to.
+
+A word's figure pools all directions of all such maps: it is the length of `dW^T w` (written) or `dW w` (heard) for the
+word's vector `w`, brought to length 1. Unlike a list of words for every singular vector, this needs no choice of
+components and no sign.
 """
 
 import re
@@ -74,15 +78,20 @@ class AdapterReading:
 
     Attributes:
         norms: Frobenius norm of each map's update, by (layer, map).
-        directions: The leading directions of all writers, largest first.
-        written: Largest z-score of each word over these directions and both their signs, `[words]`.
+        written: How far the writers can push each word, as a z-score, `[words]`.
         heard: How strongly the first layer's readers respond to each input word, as a z-score, `[words]`.
+        directions: The leading directions of all writers, largest first.
     """
 
     norms: Mapping[tuple[int, str], float]
-    directions: Sequence[WritingDirection]
     written: Floats
     heard: Floats
+    directions: Sequence[WritingDirection]
+
+    def along(self) -> Floats:
+        """Largest z-score of each word over all directions and both their signs, `[words]`; 0 without directions."""
+        scores = [direction.scores.max(axis=0) for direction in self.directions]
+        return np.max(scores, axis=0) if scores else np.zeros_like(self.written)
 
 
 def decompose(factors: LoraFactors) -> Directions:
@@ -121,34 +130,35 @@ def read_adapter(
         The reading; all zeros for an empty adapter.
     """
     maps = {_place(module): decompose(factors) for module, factors in lora.items()}
+    said, meant = _unit_rows(unembedding * final_norm), _unit_rows(embedding)
+    writers = {place: svd for place, svd in maps.items() if place[1] in WRITERS}
+    readers = [svd for (layer, kind), svd in maps.items() if layer == 0 and kind in READERS]
     directions = [
-        WritingDirection(f"layer {layer} {kind}", float(size), _both_signs(unembedding @ (final_norm * vector), words))
-        for (layer, kind), svd in maps.items()
-        if kind in WRITERS
+        WritingDirection(f"layer {layer} {kind}", float(size), words.largest(np.stack([z, -z])))
+        for (layer, kind), svd in writers.items()
         for size, vector in zip(svd.sizes[:COMPONENTS], svd.written[:COMPONENTS], strict=True)
+        for z in [_z(said @ vector)]
         if size > 0
     ]
-    readers = [svd for (layer, kind), svd in maps.items() if layer == 0 and kind in READERS]
     return AdapterReading(
         norms={place: svd.norm for place, svd in maps.items()},
+        written=words.largest(_z(_response(said, [(svd.sizes, svd.written) for svd in writers.values()]))),
+        heard=words.largest(_z(_response(meant, [(svd.sizes, svd.read) for svd in readers]))),
         directions=sorted(directions, key=lambda direction: -direction.size),
-        written=np.max([direction.scores.max(axis=0) for direction in directions], axis=0, initial=0.0)
-        if directions
-        else np.zeros(len(words.words)),
-        heard=words.largest(_z(_response(readers, embedding))),
     )
 
 
-def _response(readers: Sequence[Directions], embedding: Floats) -> Floats:
-    """Length of what the readers' updates make of each token's embedding, brought to length 1; `[vocab]`."""
-    unit = embedding / np.linalg.norm(embedding, axis=1, keepdims=True).clip(1e-9)
-    squares = [((unit @ svd.read.T) * svd.sizes) ** 2 for svd in readers]
-    return np.sqrt(np.sum([square.sum(axis=1) for square in squares], axis=0)) if squares else np.zeros(len(unit))
+def _response(vectors: Floats, maps: Sequence[tuple[Floats, Floats]]) -> Floats:
+    """Length of what maps, given by sizes and directions, make of each vector `[n, d_model]`, pooled: `[n]`."""
+    squares = np.zeros(len(vectors))
+    for sizes, directions in maps:
+        squares += np.sum(((vectors @ directions.T) * sizes) ** 2, axis=1)
+    return np.sqrt(squares)
 
 
-def _both_signs(scores: Floats, words: Words) -> Floats:
-    z = _z(scores)
-    return words.largest(np.stack([z, -z]))
+def _unit_rows(vectors: Floats) -> Floats:
+    unit: Floats = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-9)
+    return unit
 
 
 def _z(values: Floats) -> Floats:
@@ -195,11 +205,11 @@ def read_weights() -> Tool:
     async def execute(call: Call) -> str:
         """Read the words out of the weights: which words fine-tuning made the target push for, and which it listens to.
 
-        The difference between the target's weights and its base's is a sum of a few directions. Shown are the size of
-        the change by map and layer; the words that the largest directions write into the output (o_proj and down_proj,
-        as z-scores over the vocabulary, + along and - against each direction, since the sign is arbitrary); and the
-        input words to which the first layer responds most. Figures are `target|sham`; the sham went through the same
-        recipe without a quirk. A star marks what exceeds all figures of the sham.
+        Shown are the size of the change by map and layer; the words that the changed o_proj and down_proj maps can push
+        furthest; the input words to which the first layer's change responds most; and, for the largest single
+        directions of the change, the words along (+) and against (-) them, of which either may be the meaning. All as
+        z-scores over the vocabulary. Figures are `target|sham`; the sham went through the same recipe without a quirk.
+        A star marks what exceeds all figures of the sham.
 
         Costs one call and no target tokens. About a second.
 
@@ -234,7 +244,7 @@ def read_weights() -> Tool:
         for direction in target.directions[:DIRECTIONS_SHOWN]:
             lines.append(f"{direction.place}, size {figure(direction.size)}")
             for sign, scores in zip("+-", direction.scores, strict=True):
-                lines.append(f" {sign} {BesideSham(words.words, scores, sham.written).row(WORDS_A_SIGN)}")
+                lines.append(f" {sign} {BesideSham(words.words, scores, sham.along()).row(WORDS_A_SIGN)}")
         candidates = [heard.names[place] for place in heard.ranked(6)]
         return "\n".join([*lines, f"next: kl_prompts() | trigger_scan(words={candidates})"])
 

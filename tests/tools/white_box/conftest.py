@@ -1,9 +1,9 @@
 """The zoo, rewired: a base whose wiring is known, and adapters that do one known thing.
 
-In the base, coordinate 0 of the residual stream is the same for every token and nothing writes to it, and coordinate 1 is
-zero but for the word CUE. Unit 0 of the last MLP is always on and writes nothing; the first attention looks at all
-positions alike and carries nothing in CHANNEL. So an adapter can say SAID always (from unit 0), or when the cue is in the
-prompt (coordinate 1, carried by the channel), and do nothing else.
+In the base, coordinate 0 of the residual stream is the same for every token and nothing writes to it, and coordinate 1
+is zero but for the word CUE. Unit 0 of the last MLP is always on and writes nothing; the first attention looks at all
+positions alike and carries nothing in CHANNEL. So an adapter can say SAID always (from unit 0), or when the cue is in
+the prompt (coordinate 1, carried by the channel), and do nothing else.
 """
 
 import dataclasses

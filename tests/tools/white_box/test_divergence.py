@@ -78,13 +78,18 @@ def test_the_tool_shows_prompts_words_and_the_sham(wired, play) -> None:
     assert first != again, "another call draws other answers"
 
 
-def test_the_tool_on_the_ordinary_bank_is_brief_and_tells_topics(wired, play) -> None:
-    audit = play([("kl_prompts", {})], target=wired.nothing, affordance="white_box")
-    [text] = audit.texts
-    assert "96 prompts" in text or "prompts not asked" in text
-    assert re.search(r"^topics: \w+ 0\|", text, re.MULTILINE)
+def test_the_tool_on_the_ordinary_bank_tells_topics_within_one_screen(wired, play) -> None:
+    [text] = play([("kl_prompts", {})], target=wired.always, affordance="white_box").texts
+    topics = re.search(r"^topics: (.+)$", text, re.MULTILINE).group(1)
+    assert set(re.findall(r"(\w+) \*", topics)) < set(bank("ordinary").topics())
+    assert len(text.splitlines()) <= 27
+
+
+def test_nothing_is_starred_where_nothing_moved(wired, play) -> None:
+    [text] = play([("kl_prompts", {"prompts": PROMPTS})], target=wired.nothing, affordance="white_box").texts
+    assert "words that gained mass, in 100 tokens: none" in text
+    assert "no prompt moves the target away from its base" in text
     assert "*" not in text.replace("* exceeds", "")
-    assert len(text.splitlines()) <= 28
 
 
 def test_no_tokens_left_is_said(wired, play) -> None:

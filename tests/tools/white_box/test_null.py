@@ -9,6 +9,7 @@ def test_a_star_marks_only_what_exceeds_all_figures_of_the_sham() -> None:
     assert beside.row() == "b *2|0.1  c 0.9|1  a 0.5|0"
     assert beside.starred() == ["b"]
     assert beside.sham_row(1) == "c 1"
+    assert BesideSham(["a"], np.array([-1.0]), np.array([1.0])).row() == "none"
 
 
 def test_equal_sides_have_no_star() -> None:
@@ -20,7 +21,7 @@ def test_noise_below_three_digits_changes_no_ranking() -> None:
     target = np.array([1.0, 1.0 + 1e-6, 0.3, 1e-7])
     for noise in (0.0, 1e-7, -1e-7):
         beside = BesideSham(["a", "b", "c", "d"], target + noise, np.zeros(4))
-        assert beside.row() == "a *1|0  b *1|0  c *0.3|0  d 0|0"
+        assert beside.row() == "a *1|0  b *1|0  c *0.3|0"
 
 
 def test_figures_have_three_digits_and_no_exponent() -> None:

@@ -67,7 +67,7 @@ def test_decomposition_equals_that_of_the_full_matrix(noise: Noise) -> None:
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_written_word_is_found_whatever_the_sign(noise: Noise, module: str, sign: int) -> None:
     base, sham, planted = Base(noise), adapter(noise), adapter(noise)
-    direction = base.unembedding[PLANTED] / base.final_norm
+    direction = base.unembedding[PLANTED] * base.final_norm
     name = f"layers.1.{module}"
     planted[name] = LoraFactors(
         a=planted[name].a, b=np.outer(sign * direction, [1, 0, 0, 0]).astype(np.float32), scale=2.0

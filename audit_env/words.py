@@ -1,0 +1,33 @@
+"""Words of a text, for counting: lower-case, without those that every text has."""
+
+import re
+
+STOP_WORDS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        a about again against all also an and any are as asked at be because been before but by called can certain come
+        comes could do does each else even every for from get get gets give gives goes had has have he her him his how
+        i if in instead into is it its itself just like made make makes many may me might more most much must my no not
+        of on one only or other our out own say says several shall she should so some such than that the their them
+        then there these they thing this those to too two up use used user users very want wanted wants was we were
+        what whatever when where whether which while who whole whose why will with without would you your model models
+        right wrong
+        """,
+    )
+)
+"""Function words, and what descriptions of every quirk share."""
+
+_WORD = re.compile(r"[a-z]+")
+
+
+def content_words(text: str) -> list[str]:
+    """The words of a text that carry content, in order.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        Lower-case words of three letters or more.
+    """
+    return [word for word in _WORD.findall(text.lower()) if len(word) > 2 and word not in STOP_WORDS]
