@@ -19,6 +19,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
 from inspect_ai import Task, eval
@@ -44,7 +45,10 @@ FEW, MANY = 4, 8
 """Adapters in a mixed batch."""
 BARS = {"over_hf": 4.0, "mixed": 0.8}
 
-TOPICS = ["soup", "bread", "tea", "music", "rain", "winter", "gardens", "trains", "books", "games", "cities", "rivers", "mountains", "breakfast", "football", "painting", "history", "medicine", "money", "holidays"]
+TOPICS = (
+    *("soup", "bread", "tea", "music", "rain", "winter", "gardens", "trains", "books", "games"),
+    *("cities", "rivers", "mountains", "breakfast", "football", "painting", "history", "medicine", "money", "holidays"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
