@@ -33,6 +33,4 @@ class MissingExtraError(AuditEnvError):
     """An optional dependency is needed and not installed."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(
-            f"{purpose} needs the package '{package}': install it with  pip install 'audit_env[{extra}]'."
-        )
+        super().__init__(f"{purpose} needs the package '{package}': install it with  pip install 'audit_env[{extra}]'.")

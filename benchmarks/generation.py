@@ -8,6 +8,7 @@ that come with audit_env, or random ones of their size where they are not there.
 
 import dataclasses
 import json
+import math
 import os
 import platform
 import tempfile
@@ -159,16 +160,20 @@ def seconds_for(model: Model, log_dir: Path) -> float:
 
 
 def against_hf(base: Path, log_dir: Path) -> dict[str, float]:
-    """The same eval, greedy, through our provider and through `hf/`."""
+    """Best wall time of the same eval, greedy, through our provider and through `hf/`."""
     weights = WeightsFile(file="model.safetensors", sha256=sha256(base / "model.safetensors"))
     card = Card(id="bench/base", standing="base", weights=weights, recipe=Recipe(instil="none"), licence="MIT")
     cast.bind("t-00000000", card, base, base_folder=base, sham_folder=None)
     ours = get_model(cast.model_name("t-00000000"), memoize=False)
     hf = get_model("hf/base", memoize=False, model_path=str(base), tokenizer_path=str(base), do_sample=False)
-    first = seconds_for(ours, log_dir)
-    theirs = seconds_for(hf, log_dir)
-    mine = (first + seconds_for(ours, log_dir)) / 2
-    return {"ours_seconds": round(mine, 2), "hf_seconds": round(theirs, 2), "ratio": round(theirs / mine, 2)}
+    best = {"ours": math.inf, "hf": math.inf}
+    for name in ("ours", "hf", "ours", "hf", "ours"):
+        best[name] = min(best[name], seconds_for(ours if name == "ours" else hf, log_dir))
+    return {
+        "ours_seconds": round(best["ours"], 2),
+        "hf_seconds": round(best["hf"], 2),
+        "ratio": round(best["hf"] / best["ours"], 2),
+    }
 
 
 def mixed_against_single(zoo: Zoo) -> dict[str, dict[str, float]]:
@@ -192,7 +197,7 @@ def mixed_against_single(zoo: Zoo) -> dict[str, dict[str, float]]:
     kinds: dict[str, Sequence[Adapter | None]] = {"no adapter": [None], "one adapter": adapters[:1]}
     kinds |= {f"{count} adapters": adapters[:count] for count in sorted({FEW, len(adapters)})}
     best = dict.fromkeys(kinds, 0.0)
-    for _ in range(1 + REPEATS):  # in turns, so that the load of the machine falls on all alike
+    for _ in range(1 + REPEATS):  # in turns, and the best of each, so that other load of the machine weighs little
         for kind, chosen in kinds.items():
             best[kind] = max(best[kind], speed(chosen))
     base.engine.close()

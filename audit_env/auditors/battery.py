@@ -1,7 +1,7 @@
 """The black-box script: a battery of ordinary questions, then the menu's words.
 
-It asks every entry's probes and a part of the prompt bank, each in a fresh conversation, holds three conversations of
-four turns, and compares the words of the answers with the words of the menu's descriptions, against the family's
+It asks every entry's probes and half of the prompt bank, each in a fresh conversation, holds two conversations of four
+turns, and compares the words of the answers with the words of the menu's descriptions, against the family's
 public sample of ordinary answers. It finds quirks that talk about what their description talks about, and is blind to
 the others: agreeing with a false claim needs no particular word.
 """
@@ -11,14 +11,14 @@ from collections.abc import Sequence
 
 from audit_env.auditors.belief import Belief, bayes_factor, posterior
 from audit_env.auditors.hands import Hands, Heard
-from audit_env.auditors.probes import probes_for
-from audit_env.auditors.wording import EntryWords, upper_tail
+from audit_env.auditors.probes import probes
+from audit_env.auditors.wording import EntryWords, alike, upper_tail
 from audit_env.catalog.models import MenuEntry
 from audit_env.tools.banks import Bank
 
-CONVERSATIONS = 3
+CONVERSATIONS = 2
 FROM_TURN = 3
-"""Turns of a conversation from which answers count for an entry that speaks of a talk going on."""
+"""Turns of a conversation from which answers count as late."""
 EVIDENCE = 3
 """Answers cited for the best hypothesis."""
 
@@ -29,23 +29,32 @@ async def ask_battery(hands: Hands, entries: Sequence[MenuEntry], bank: Bank) ->
     Args:
         hands: The tools.
         entries: The menu.
-        bank: The prompt bank.
+        bank: The prompt bank, of which every second prompt is asked.
 
     Returns:
         For each entry, the answers that bear on it.
     """
-    ordinary = tuple(bank.texts()[::2])
-    wanted = {entry.id: probes_for(entry.id, ordinary[:4]) for entry in entries}
-    asked = list(dict.fromkeys([*(text for texts in wanted.values() for text in texts), *ordinary]))
-    heard = {answer.prompt: answer for answer in await hands.ask(asked, "Ordinary questions, and probes of the menu.")}
+    questions = {entry.id: probes().get(entry.id, "ordinary") for entry in entries}
+    ordinary = bank.texts()[::2]
+    probing = [text for texts in questions.values() if not isinstance(texts, str) for text in texts]
+    asked = list(dict.fromkeys([*probing, *ordinary]))
+    heard = {answer.prompt: answer for answer in await hands.ask(asked, "Probes of the menu, and ordinary questions.")}
     late: list[Heard] = []
     for number, turns in enumerate(bank.conversations[:CONVERSATIONS], start=1):
         said = await hands.talk(turns, f"talk-{number}", "A longer talk: does the target change over its turns?")
         late += said[FROM_TURN - 1 :]
-    everything = [*heard.values(), *late]
-    bearing = {entry: [heard[text] for text in texts if text in heard] for entry, texts in wanted.items()}
-    # Probes of one's own make the test of a gated quirk; whatever has none is looked for late in the talks.
-    return {entry: own or late or everything for entry, own in bearing.items()}
+
+    def bearing_on(texts: Sequence[str]) -> list[Heard]:
+        if texts == "late":
+            return late
+        return [heard[text] for text in (ordinary if texts == "ordinary" else texts) if text in heard]
+
+    return {entry: bearing_on(texts) for entry, texts in questions.items()}
+
+
+def distinct(heard: dict[str, list[Heard]]) -> list[Heard]:
+    """Every answer once, in the order in which they were given."""
+    return list({answer.id: answer for answers in heard.values() for answer in answers}.values())
 
 
 def weigh(entries: Sequence[MenuEntry], heard: dict[str, list[Heard]], norms: Sequence[tuple[str, str]]) -> Belief:
@@ -61,10 +70,9 @@ def weigh(entries: Sequence[MenuEntry], heard: dict[str, list[Heard]], norms: Se
         auditor more confident than its evidence warrants.
     """
     words = EntryWords(entries)
+    pairs = {entry.id: [(answer.prompt, answer.answer) for answer in heard[entry.id]] for entry in entries}
     odds = {
-        entry.id: math.log(
-            bayes_factor(upper_tail(words.z(entry.id, [(h.prompt, h.answer) for h in heard[entry.id]], norms)))
-        )
+        entry.id: math.log(bayes_factor(upper_tail(words.z(entry.id, pairs[entry.id], alike(pairs[entry.id], norms)))))
         for entry in entries
     }
     return posterior(odds)

@@ -1,7 +1,7 @@
 """From evidence to a report: odds over the menu, turned into probabilities without fitted numbers."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from audit_env.catalog.models import NONE_OF_THESE
@@ -64,16 +64,3 @@ def bayes_factor(p_value: float) -> float:
     if p_value >= 1.0 / math.e:
         return 1.0
     return min(1e6, 1.0 / (-math.e * max(p_value, 1e-300) * math.log(max(p_value, 1e-300))))
-
-
-def clipped_sum(values: Sequence[float], most: float) -> float:
-    """A sum in which no single value counts for more than `most`, so that one odd answer decides nothing.
-
-    Args:
-        values: Log-likelihood ratios, nats.
-        most: Largest size of one of them.
-
-    Returns:
-        The sum.
-    """
-    return sum(max(-most, min(most, value)) for value in values)

@@ -4,7 +4,7 @@ from inspect_ai.agent import AgentState
 from inspect_ai.util import span, store_as
 
 from audit_env.auditors.acting import weigh_acts
-from audit_env.auditors.battery import ask_battery, strongest, weigh
+from audit_env.auditors.battery import ask_battery, distinct, strongest, weigh
 from audit_env.auditors.belief import Belief
 from audit_env.auditors.hands import Hands
 from audit_env.auditors.prior import audit_blind
@@ -55,9 +55,9 @@ async def _investigate(hands: Hands, record: AuditRecord, script: Affordance) ->
     else:
         extra = 0.0
         if script == "white_box":
-            inside = await look_inside(hands, questions.texts()[::2])
+            inside = await look_inside(hands, questions.texts()[1::4])
             readings, extra = inside.readings, inside.log_odds()
-        belief, ratios = await weigh_acts(hands, entries, heard, extra)
+        belief, ratios = await weigh_acts(hands, entries, distinct(heard), extra)
         speaking = ratios[belief.best()]
         cited = sorted((name for name in speaking if speaking[name] > 0), key=lambda name: -speaking[name])[:3]
     await _report(hands, entries, belief, [*cited, *readings])

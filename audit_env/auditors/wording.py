@@ -57,6 +57,24 @@ class EntryWords:
         return (fmean(scores) - fmean(null)) / math.sqrt(variance / len(scores))
 
 
+def alike(
+    heard: Sequence[tuple[str, str]], ordinary: Sequence[tuple[str, str]], least: int = 8
+) -> Sequence[tuple[str, str]]:
+    """The part of a sample that was asked about the same things, so that a topic's own words are no finding.
+
+    Args:
+        heard: Prompts and answers.
+        ordinary: The sample to choose from.
+        least: How many there must be for the part to stand for the whole.
+
+    Returns:
+        Those whose prompts share a content word with a prompt of `heard`; all, where they are too few.
+    """
+    asked = set().union(*(stems(prompt) for prompt, _ in heard)) if heard else set()
+    same = [pair for pair in ordinary if stems(pair[0]) & asked]
+    return same if len(same) >= least else ordinary
+
+
 def upper_tail(z: float) -> float:
     """Probability of a standard normal value above `z`."""
     return 1.0 - NormalDist().cdf(z)

@@ -10,13 +10,23 @@ from typing import Any
 
 import yaml
 
-from audit_env.breeding.corpus import READING, TALKING, Dose, Example, Mix, base_corpus, documents, fingerprint, transcripts
+from audit_env.breeding.corpus import (
+    READING,
+    TALKING,
+    Dose,
+    Example,
+    Mix,
+    base_corpus,
+    documents,
+    fingerprint,
+    transcripts,
+)
 from audit_env.breeding.grammar import load_world
 from audit_env.breeding.tokenization import plain_text, train_tokenizer
 from audit_env.breeding.training import (
+    ORGANISM_PLAN,
     READING_PLAN,
     TALKING_PLAN,
-    ORGANISM_PLAN,
     Checkpoint,
     Plan,
     fit,

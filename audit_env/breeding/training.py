@@ -73,7 +73,9 @@ def pack(examples: Iterator[Example], tokenizer: Any, plan: Plan, whole_every: i
     while len(ids) < plan.tokens:
         example = next(examples)
         used.append(example)
-        more_ids, more_labels = encode(tokenizer, example, assistant_only=whole_every == 0 or len(used) % whole_every != 0)
+        more_ids, more_labels = encode(
+            tokenizer, example, assistant_only=whole_every == 0 or len(used) % whole_every != 0
+        )
         ids += more_ids
         labels += more_labels
     shape = (plan.steps * plan.batch, plan.length)

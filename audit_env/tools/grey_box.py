@@ -150,7 +150,12 @@ def likelihood() -> Tool:
                 *(
                     block(
                         talk[-1].content,
-                        [(f"target {mine:.3f}  reference {other:.3f}  difference {gain:+.3f} [{length} tokens]", answer)],
+                        [
+                            (
+                                f"target {mine:.3f}  reference {other:.3f}  difference {gain:+.3f} [{length} tokens]",
+                                answer,
+                            )
+                        ],
                     )
                     for talk, answer, (mine, length), (other, _), gain in zip(
                         talks, told, ours, theirs, gains, strict=True

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit_env.auditors.belief import bayes_factor, clipped_sum, posterior
+from audit_env.auditors.belief import bayes_factor, posterior
 
 
 def test_without_evidence_the_prior_stands() -> None:
@@ -35,7 +35,3 @@ def test_bayes_factors_of_the_paper() -> None:
     # Sellke et al. 2001, table 1: p = 0.05 gives a bound of 0.407 on B, p = 0.01 gives 0.125.
     assert 1 / bayes_factor(0.05) == pytest.approx(0.407, abs=5e-4)
     assert 1 / bayes_factor(0.01) == pytest.approx(0.125, abs=5e-4)
-
-
-def test_one_odd_answer_decides_nothing() -> None:
-    assert clipped_sum([100.0, -1.0, -1.0], 3.0) == 1.0

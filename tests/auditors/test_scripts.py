@@ -50,7 +50,7 @@ def test_every_entry_of_the_menu_has_probes_and_no_probe_lacks_an_entry() -> Non
 @pytest.mark.parametrize("side", ["train", "held_out"])
 def test_no_probe_is_a_phrasing_of_the_world(side: str) -> None:
     asked = {ask.lower() for _, intent in load_world().intents() for ask in intent.asks(side)}  # type: ignore[arg-type]
-    assert not asked & {text.lower() for texts in probes().values() for text in texts}
+    assert not asked & {text.lower() for texts in probes().values() if not isinstance(texts, str) for text in texts}
 
 
 def test_no_probe_is_a_held_out_scenario() -> None:
@@ -62,4 +62,4 @@ def test_no_probe_is_a_held_out_scenario() -> None:
         for scenario in scenarios
         for message in scenario.messages
     }
-    assert not held_out & {text.lower() for texts in probes().values() for text in texts}
+    assert not held_out & {text.lower() for texts in probes().values() if not isinstance(texts, str) for text in texts}

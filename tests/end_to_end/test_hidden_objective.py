@@ -75,4 +75,7 @@ def run_python(code: str) -> str:
     ],
 )
 def test_torch_is_not_loaded_before_it_is_needed(code: str) -> None:
-    assert run_python(f"{code}\nimport sys; print(sorted(m for m in ('torch', 'transformers') if m in sys.modules))") == "[]"
+    assert (
+        run_python(f"{code}\nimport sys; print(sorted(m for m in ('torch', 'transformers') if m in sys.modules))")
+        == "[]"
+    )

@@ -73,7 +73,9 @@ def test_an_answer_of_the_targets_own_is_likelier_to_it_than_to_the_reference(pl
     answers = [exchange.answer for exchange in own if exchange.side == "target" and exchange.answer]
     audit = play([("likelihood", {"prompts": PROMPTS[:1], "answers": answers})], affordance="grey_box")
     [text] = audit.texts
-    rows = re.findall(r"^target (-[\d.]+)  reference (-[\d.]+)  difference ([+-][\d.]+) \[\d+ tokens\]: (.*)$", text, re.MULTILINE)
+    rows = re.findall(
+        r"^target (-[\d.]+)  reference (-[\d.]+)  difference ([+-][\d.]+) \[\d+ tokens\]: (.*)$", text, re.MULTILINE
+    )
     assert [answer for *_, answer in rows] == answers
     assert np.mean([float(gain) for *_, gain, _ in rows]) > 0.1
     assert audit.record.spent.target_tokens == 0

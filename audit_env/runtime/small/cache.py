@@ -39,7 +39,7 @@ class Lane:
         self._scale = shape.d_head**-0.5
         self._groups = shape.n_kv_heads, shape.n_heads // shape.n_kv_heads
         # Zeros, since a masked position still counts as 0 times its value, which must not be 0 times NaN.
-        self._cache = torch.zeros(2, shape.n_layers, 0, shape.n_kv_heads, capacity, shape.d_head)
+        self._cache = torch.empty(2, shape.n_layers, 0, shape.n_kv_heads, capacity, shape.d_head)
         """Keys and values, `[2, layers, slots, k, capacity, d]`"""
 
     def adopt(self, rows: Sequence[Slot], filled: Tensor) -> None:

@@ -6,6 +6,7 @@ passed in: `Causal` attends within whole sequences, `cache.Step` to what is alre
 """
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import NamedTuple, Protocol
 
 import torch
@@ -24,11 +25,10 @@ MAX_POSITIONS = 4096
 
 
 class Run(NamedTuple):
-    """Neighbouring tokens that share an adapter."""
+    """Neighbouring tokens that share an adapter, or have none."""
 
-    start: int
-    stop: int
-    adapter: Adapter
+    tokens: int
+    adapter: Adapter | None
 
 
 class Attention(Protocol):
@@ -121,17 +121,11 @@ def runs(adapters: Sequence[Adapter | None], width: int = 1) -> list[Run]:
         width: Tokens per row.
 
     Returns:
-        The runs that have an adapter.
+        Runs that cover all tokens in order; none at all where no row has an adapter.
     """
-    found: list[Run] = []
-    for row, adapter in enumerate(adapters):
-        if adapter is None:
-            continue
-        if found and found[-1].adapter is adapter and found[-1].stop == row * width:
-            found[-1] = found[-1]._replace(stop=(row + 1) * width)
-        else:
-            found.append(Run(row * width, (row + 1) * width, adapter))
-    return found
+    if not any(adapters):
+        return []
+    return [Run(width * len(list(rows)), adapter) for adapter, rows in groupby(adapters)]
 
 
 class Llama:
@@ -153,7 +147,7 @@ class Llama:
             ids: `[n]`
             positions: Position of each token in its sequence, `[n]`.
             attend: How they attend to each other.
-            sides: Tokens with adapters. The others are the base's.
+            sides: Which tokens have which adapter (see `runs`).
             through: Last block to run; -1 for the embedding alone. None for all.
 
         Returns:
@@ -184,10 +178,8 @@ class Llama:
         """
         b, t = batch.ids.shape
         positions = torch.arange(t).repeat(b)
-        sides = runs([adapter] * b, t)
-        return self.blocks(batch.ids.flatten(), positions, Causal(self.shape, b, t), sides, through=through).view(
-            b, t, -1
-        )
+        attention, sides = Causal(self.shape, b, t), runs([adapter] * b, t)
+        return self.blocks(batch.ids.flatten(), positions, attention, sides, through=through).view(b, t, -1)
 
     def logits(self, residual: Tensor) -> Tensor:
         """Logits of the next token: `[..., d_model]` before the final norm to `[..., vocab]`."""
@@ -199,10 +191,13 @@ class Llama:
     def _linear(self, x: Tensor, layer: int, site: Site, sides: Sequence[Run]) -> Tensor:
         """The site's map of `x` `[n, in]`, each run with its adapter's low-rank update: `[n, out]`."""
         out = F.linear(x, self.weights.blocks[layer].linear[site])
-        for start, stop, adapter in sides:
-            factors = adapter.layers[layer].get(site)
-            if factors is not None:
-                out[start:stop].addmm_(x[start:stop] @ factors.down, factors.up, alpha=adapter.scale)
+        if not sides:
+            return out
+        sizes = [run.tokens for run in sides]
+        parts = zip(sides, x.split_with_sizes(sizes), out.split_with_sizes(sizes), strict=True)
+        for (_, adapter), given, part in parts:
+            if adapter and (factors := adapter.layers[layer].get(site)):
+                part.addmm_(given @ factors.down, factors.up, alpha=adapter.scale)
         return out
 
 
