@@ -58,6 +58,22 @@ def test_sure_choices_stand_whatever_the_error() -> None:
     assert sum(found.sure) > 0.98 * count
 
 
+def test_choices_at_the_edge_of_the_nucleus_stand_whatever_the_error() -> None:
+    """`top_p` is the very mass that the tokens ahead of one hold, so that an error puts that one in or out."""
+    count = 3000
+    rows = logits(count, seed=5)
+    held = rows.softmax(-1).sort(descending=True).values.cumsum(-1)
+    samplings = [Sampling(number * 7919, top_p=float(held[number, 2])) for number in range(count)]
+    exact = choose(rows, samplings, [0] * count, tolerance=0.0)
+    error = torch.empty_like(rows).uniform_(-TOLERANCE / 2.01, TOLERANCE / 2.01)
+    found = choose(rows + error, samplings, [0] * count)
+    differ = [number for number in range(count) if found.tokens[number] != exact.tokens[number]]
+    assert not any(found.sure[number] for number in differ)
+    assert sum(found.sure) > 0.5 * count
+    own = choose(rows + error, samplings, [0] * count, tolerance=0.0)
+    assert sum(one != other for one, other in zip(own.tokens, exact.tokens, strict=True)) > 50
+
+
 def test_noise_is_a_function_of_key_step_and_token() -> None:
     keys, steps = [3, 2**64 - 1, 3], [0, 5, 1]
     together = gumbel(keys, steps, VOCAB)

@@ -38,8 +38,7 @@ class Lane:
         self.rows: list[Slot] = []
         self._scale = shape.d_head**-0.5
         self._groups = shape.n_kv_heads, shape.n_heads // shape.n_kv_heads
-        # Zeros, since a masked position still counts as 0 times its value, which must not be 0 times NaN.
-        self._cache = torch.empty(2, shape.n_layers, 0, shape.n_kv_heads, capacity, shape.d_head)
+        self._cache = torch.zeros(2, shape.n_layers, 0, shape.n_kv_heads, capacity, shape.d_head)
         """Keys and values, `[2, layers, slots, k, capacity, d]`"""
 
     def adopt(self, rows: Sequence[Slot], filled: Tensor) -> None:
@@ -54,6 +53,7 @@ class Lane:
         if last > self._cache.shape[2]:
             layout = list(self._cache.shape)
             layout[2] = 1 << (last - 1).bit_length()
+            # Zeros, since a masked position still counts as 0 times its value, which must not be 0 times NaN.
             grown = torch.zeros(layout)
             grown[:, :, :first] = self._cache[:, :, :first]
             self._cache = grown
