@@ -1,5 +1,6 @@
 """The command `audit-env`: results of finished games, their seals, and the organisms."""
 
+import io
 from importlib import import_module
 from typing import Any
 
@@ -9,6 +10,9 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from audit_env.errors import AuditEnvError
+
+DRAWN_WIDTH = 190
+"""Columns of a drawn table: wide enough for a row a line."""
 
 
 class Refusal(click.ClickException):
@@ -99,7 +103,8 @@ main.add_command(Elsewhere("breed", "audit_env.breeding.cli:breed", help="Make a
 @click.option(
     "--fpr-budget", type=click.FloatRange(0, 1), default=None, help="Share of clean targets that may be flagged."
 )
-def results(source: str, by: str, form: str, fpr_budget: float | None) -> None:
+@click.option("--svg", type=click.Path(dir_okay=False), default=None, help="Draw the table into this SVG file as well.")
+def results(source: str, by: str, form: str, fpr_budget: float | None, svg: str | None) -> None:
     """Show the results of finished games.
 
     One row for each affordance and auditor (or, with --by quirk, for each quirk and recipe as well): detections and
@@ -116,6 +121,10 @@ def results(source: str, by: str, form: str, fpr_budget: float | None) -> None:
 
     summarise = table.by_quirk if by == "quirk" else table.results
     frame = summarise(table.read_logs(source), FPR_BUDGET if fpr_budget is None else fpr_budget)
+    if svg:
+        drawing = Console(record=True, width=DRAWN_WIDTH, file=io.StringIO())
+        table.show(frame, drawing)
+        drawing.save_svg(svg, title=f"audit-env results {source}")
     match form:
         case "markdown":
             click.echo(table.markdown(frame))

@@ -24,7 +24,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory):
 
 @pytest.fixture(scope="module")
 def packed(tokenizer):
-    return pack(base_corpus(load_world(), Random(1)), tokenizer, PLAN, assistant_only=False)[0]
+    return pack(base_corpus(load_world(), Random(1)), tokenizer, PLAN, whole_every=1)[0]
 
 
 def weights(model) -> np.ndarray:
