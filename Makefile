@@ -3,6 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+# Metadata that the build leaves in the checkout hides the installed one from Python started here (python -m ...), and
+# Inspect then takes the package for one that is not installed.
+FORGET := rm -rf *.egg-info
 LOGS := $(or $(INSPECT_LOG_DIR),logs)
 
 .PHONY: help audit test lint types wheel-test clean
@@ -41,8 +44,10 @@ clean:  ## Remove everything that was built; logs stay.
 
 .venv/local.stamp: .venv/torch.stamp pyproject.toml setup.py
 	$(INSTALL) --editable '.[local]'
+	@$(FORGET)
 	@touch $@
 
 .venv/dev.stamp: .venv/torch.stamp pyproject.toml setup.py
 	$(INSTALL) --editable '.[breed,dev]'
+	@$(FORGET)
 	@touch $@

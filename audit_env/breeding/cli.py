@@ -27,7 +27,7 @@ def _threads(count: int | None) -> None:
 @click.option(
     "--work",
     type=click.Path(path_type=Path),
-    default=Path("build/nursery"),
+    default=Path(".nursery"),
     show_default=True,
     help="Where drafts and progress are kept. A run stopped with Ctrl-C goes on from here.",
 )
