@@ -1,7 +1,9 @@
 """The command `audit-env`: results of finished games, their seals, and the organisms."""
 
 import io
+import re
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -124,7 +126,9 @@ def results(source: str, by: str, form: str, fpr_budget: float | None, svg: str 
     if svg:
         drawing = Console(record=True, width=DRAWN_WIDTH, file=io.StringIO())
         table.show(frame, drawing)
-        drawing.save_svg(svg, title=f"audit-env results {source}")
+        picture = drawing.export_svg(title=f"audit-env results {source}")
+        # Rich links fonts on the network; a picture in a README needs none.
+        Path(svg).write_text(re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL), encoding="utf-8")
     match form:
         case "markdown":
             click.echo(table.markdown(frame))

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -88,3 +89,12 @@ def test_organisms_are_listed_shown_and_checked(zoo, tmp_path, monkeypatch) -> N
         file.write(b"!")
     checked = run("organisms", "check", "tiny/gloom.a")
     assert checked.exit_code == 2 and "not the weights its card was written for" in checked.output
+
+
+def test_a_drawn_table_needs_nothing_from_the_network(tmp_path: Path) -> None:
+    baselines = Path(__file__).parents[1] / "logs" / "baselines"
+    picture = tmp_path / "results.svg"
+    done = CliRunner().invoke(main, ["results", str(baselines), "--svg", str(picture)])
+    assert done.exit_code == 0, done.output
+    drawn = picture.read_text(encoding="utf-8")
+    assert "white_box" in drawn and "url(" not in drawn.replace("url(#", "")
