@@ -254,7 +254,10 @@ def new_base(tokenizer: Any, seed: int, width: int = 192, layers: int = 4, heads
 
 def new_adapter(base: Any, seed: int, rank: int, alpha: float) -> Any:
     """A PEFT model: the base, frozen, with a fresh LoRA on every linear map of its blocks."""
-    from peft import LoraConfig, get_peft_model
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as error:
+        raise MissingExtraError("peft", "breed", "Breeding organisms") from error
 
     torch.manual_seed(seed)
     modules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
