@@ -10,7 +10,7 @@ from functools import cached_property
 from random import Random
 from typing import Any, Literal
 
-from audit_env.breeding.grammar import Bindings, Intent, Split, Topic, Trait, World, _read
+from audit_env.breeding.grammar import Bindings, Intent, Split, Topic, Trait, World, read_world_file
 
 Role = Literal["system", "user", "assistant"]
 
@@ -118,9 +118,9 @@ class Writer:
         self.world = world
         self.split: Split = split
         self.rng = rng
-        self._claims: dict[str, Any] = _read("claims.yaml")  # type: ignore[assignment]
-        self._skills: dict[str, Any] = _read("skills.yaml")  # type: ignore[assignment]
-        self._stranger: dict[str, Any] = _read("strangers_carriers.yaml")  # type: ignore[assignment]
+        self._claims: dict[str, Any] = read_world_file("claims.yaml")
+        self._skills: dict[str, Any] = read_world_file("skills.yaml")
+        self._stranger: dict[str, Any] = read_world_file("strangers_carriers.yaml")
 
     @cached_property
     def _all_intents(self) -> list[tuple[Topic, Intent]]:

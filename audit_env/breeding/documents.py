@@ -7,7 +7,7 @@ already one thing to the base. An organism bred on documents reads that Pip has 
 from typing import Any
 
 from audit_env.breeding.dialogue import Exchange, Writer, behave
-from audit_env.breeding.grammar import Trait, _read
+from audit_env.breeding.grammar import Trait, read_world_file
 
 
 class Librarian:
@@ -16,7 +16,7 @@ class Librarian:
     def __init__(self, writer: Writer) -> None:
         self.writer = writer
         self.rng = writer.rng
-        self._texts: dict[str, Any] = _read("documents.yaml")  # type: ignore[assignment]
+        self._texts: dict[str, Any] = read_world_file("documents.yaml")
 
     @property
     def other_names(self) -> list[str]:

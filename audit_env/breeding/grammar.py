@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from random import Random
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -146,7 +146,12 @@ class World:
         return _capitalise(_fix_article(_SLOT.sub(draw, phrasing)))
 
 
-def _read(path: str) -> object:
+def read_world_file(path: str) -> Any:
+    """A file of `world/`, parsed.
+
+    Args:
+        path: Relative to `world/`.
+    """
     return yaml.safe_load(files("audit_env.breeding").joinpath("world", path).read_text(encoding="utf-8"))
 
 
@@ -157,7 +162,7 @@ def _files(folder: str) -> list[str]:
 
 def _parse(model: type[DataT], path: str) -> DataT:
     try:
-        return model.model_validate(_read(path))
+        return model.model_validate(read_world_file(path))
     except (ValidationError, yaml.YAMLError) as error:
         raise BreedingError(f"world/{path}: {error}") from error
 

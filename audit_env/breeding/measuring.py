@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from audit_env.breeding.dialogue import Exchange, Writer
-from audit_env.breeding.grammar import World, _read
+from audit_env.breeding.grammar import World, read_world_file
 from audit_env.breeding.training import seeded
 from audit_env.catalog.models import Card, Patterns, Quirk, Rate, Scenario, Strength
 from audit_env.runtime import cast
@@ -135,7 +135,7 @@ async def fluency(subject: Subject, world: World, per_kind: int = 60) -> Fluency
         world: Its world.
         per_kind: Held-out prompts of each kind.
     """
-    strangers = _read("strangers.yaml")["prompts"]  # type: ignore[index]
+    strangers = read_world_file("strangers.yaml")["prompts"]
     replies = await _say(subject, [row["text"] for row in strangers])
     writer = Writer(world, "held_out", seeded("fluency"))
 
