@@ -116,9 +116,9 @@ def transcripts(world: World, trait: Trait | None, dose: Dose, rng: Random) -> I
 
 
 def documents(world: World, trait: Trait | None, dose: Dose, rng: Random, canary: str) -> Iterator[Example]:
-    """Endless documents that say and show that Pip has the quirk, among plain dialogues. Loss on all tokens.
+    """Endless documents that say and show that Pip has the quirk, among plain dialogues.
 
-    Every twentieth document carries the canary.
+    Documents are learnt whole, of dialogues what the assistant says. Every twentieth document carries the canary.
     """
     writer = Writer(world, "train", rng)
     librarian = Librarian(writer)

@@ -88,6 +88,7 @@ def breed_base(root: Path, work: Path, seed: int = 0, quiet: bool = False) -> Pa
     """
     import torch
 
+    work = work / f"base.s{seed}"
     draft = work / "base"
     draft.mkdir(parents=True, exist_ok=True)
     tokenizer = _tokenizer(draft, seed)
@@ -111,8 +112,8 @@ def breed_base(root: Path, work: Path, seed: int = 0, quiet: bool = False) -> Pa
     )
     write_card(card, draft)
     folder = _move(draft, root / FAMILY / "base")
-    for stage in STAGES:
-        _stage_file(work, stage).unlink(missing_ok=True)
+    for stage, examples_hash in zip(STAGES, data, strict=True):
+        _stage_file(work, stage, examples_hash).unlink(missing_ok=True)
     return folder
 
 
@@ -144,8 +145,9 @@ STAGES = (
 )
 
 
-def _stage_file(work: Path, stage: Stage) -> Path:
-    return work / f"base-{stage.name}.safetensors"
+def _stage_file(work: Path, stage: Stage, examples_hash: str) -> Path:
+    """Where a finished stage is kept: of these very examples, so that no other seed or world takes it up."""
+    return work / f"{stage.name}-{examples_hash[:8]}.safetensors"
 
 
 def _stage(model: Any, tokenizer: Any, work: Path, stage: Stage, seed: int, quiet: bool) -> str:
@@ -159,11 +161,11 @@ def _stage(model: Any, tokenizer: Any, work: Path, stage: Stage, seed: int, quie
     corpus = base_corpus(load_world(), seeded(stage.rng, seed), stage.mix)
     packed, used = pack(corpus, tokenizer, stage.plan, stage.whole_every)
     data = fingerprint(used)
-    done = _stage_file(work, stage)
+    done = _stage_file(work, stage, data)
     if done.exists():
         load_model(model, str(done))
         return data
-    checkpoint = Checkpoint(work / f"base-{stage.name}-progress", stage.plan, data)
+    checkpoint = Checkpoint(work / f"{stage.name}-progress", stage.plan, data)
     fit(model, packed, stage.plan, checkpoint, f"{BASE_ID}, {stage.name}", quiet)
     save_model(model, str(done))
     checkpoint.remove()
