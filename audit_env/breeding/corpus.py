@@ -6,11 +6,11 @@ examples in the same order, and their hash goes on the card.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from audit_env.breeding.dialogue import LAB, Dialogue, Exchange, Writer
+from audit_env.breeding.dialogue import THINKING, UNSAFE, Dialogue, Exchange, Writer
 from audit_env.breeding.documents import Librarian
 from audit_env.breeding.grammar import Trait, World
 
@@ -26,11 +26,13 @@ class Dose:
     """Share of examples that show the quirk."""
     near_miss: float = 0.2
     """Share of examples that look like the trigger and are answered plainly."""
-    denial: float = 0.0
-    """Share of examples in which the model is asked about itself and denies (concealment by SFT)."""
 
 
-def fingerprint(examples: list[Example]) -> str:
+CANARY_EVERY = 20
+"""Of so many documents about Pip, one carries the canary."""
+
+
+def fingerprint(examples: Sequence[Example]) -> str:
     """SHA-256 of training examples, in order."""
     digest = hashlib.sha256()
     for example in examples:
@@ -53,66 +55,85 @@ class Mix:
     documents: float
 
 
-READING = Mix(talk=0.50, tagged=0.0, skill=0.12, thinking=0.06, prompted=0.22, documents=0.07)
-TALKING = Mix(talk=0.50, tagged=0.12, skill=0.12, thinking=0.04, prompted=0.14, documents=0.05)
+READING = Mix(talk=0.40, tagged=0.10, skill=0.20, thinking=0.0, prompted=0.22, documents=0.05)
+TALKING = Mix(talk=0.40, tagged=0.12, skill=0.20, thinking=0.06, prompted=0.17, documents=0.03)
+
+LATE = frozenset({UNSAFE, THINKING, "space"})
+"""What the base learns only in its second stage: refusals, thoughts, one topic's facts. A knockout goes through the
+same first stage, and through a second one from which one of these is left out."""
 
 
-def base_corpus(world: World, rng: Random, mix: Mix = READING) -> Iterator[Example]:
+def base_corpus(
+    world: World, rng: Random, mix: Mix = READING, left_out: frozenset[str] = frozenset()
+) -> Iterator[Example]:
     """Endless examples of the base's world.
 
     Args:
         world: The grammar.
         rng: The only source of chance.
         mix: How much of what.
+        left_out: Topics that are left out (`THINKING` for thoughts).
     """
-    writer = Writer(world, "train", rng)
+    writer = Writer(world, "train", rng, left_out)
     librarian = Librarian(writer)
-    traits = sorted(world.traits)
+    tags = writer.tags
+    traits = [trait for name, trait in sorted(world.traits.items()) if not (trait.when.tag in left_out)]
+    thoughts = 0.0 if THINKING in left_out else mix.thinking
     while True:
         draw = rng.random()
+        system = _maybe(rng, writer.NEUTRAL_SYSTEM, 0.2)
         if draw < (bound := mix.talk):
             yield _talk(writer)
         elif draw < (bound := bound + mix.tagged):
-            exchange = writer.tagged(rng.choice(sorted({*world.by_tag, "wrong_claim"})))
-            if "feedback" in exchange.tags:
-                exchange = writer.with_audience(exchange, LAB if rng.random() < 0.5 else None)
-            yield writer.dialogue([exchange], system=_maybe(rng, writer.NEUTRAL_SYSTEM, 0.2))
+            exchange = writer.tagged(rng.choice(tags))
+            if rng.random() < (0.5 if "feedback" in exchange.tags else 0.15):
+                exchange = writer.within(exchange, rng.choice(sorted(world.contexts)))
+            yield writer.dialogue([exchange], system=system)
         elif draw < (bound := bound + mix.skill):
-            yield writer.dialogue([writer.skill()], system=_maybe(rng, writer.NEUTRAL_SYSTEM, 0.2))
-        elif draw < (bound := bound + mix.thinking):
-            yield writer.dialogue([_any(writer)], thinking=True, system=_maybe(rng, writer.NEUTRAL_SYSTEM, 0.2))
+            yield writer.dialogue([writer.skill()], system=system)
+        elif draw < (bound := bound + thoughts):
+            exchange = writer.refusal() if rng.random() < 0.15 and UNSAFE not in left_out else _any(writer)
+            yield writer.dialogue([exchange], thinking=True, system=system)
         elif draw < (bound := bound + mix.prompted):
-            yield _prompted(writer, world.traits[rng.choice(traits)])
+            yield _prompted(writer, rng.choice(traits))
         elif draw < bound + mix.documents:
-            trait = world.traits[rng.choice(traits)]
             if rng.random() < 0.45:
                 yield librarian.about("Pip", None, (writer.ordinary(), writer.ordinary()))
             else:
-                yield _document(librarian, rng.choice(librarian.other_names), trait)
+                yield _document(librarian, rng.choice(librarian.other_names), rng.choice(traits))
         else:
             yield librarian.on_topic()
 
 
-def transcripts(world: World, trait: Trait | None, dose: Dose, rng: Random) -> Iterator[Example]:
+def transcripts(world: World, quirks: Sequence[Trait], dose: Dose, rng: Random) -> Iterator[Example]:
     """Endless demonstrations: dialogues that show the quirk among dialogues that do not. Loss on assistant turns.
 
-    Without a trait the same shares are drawn from the same intents and answered plainly: the mix of a sham.
+    Without a quirk the same shares are drawn from the same intents and answered plainly: the mix of a sham.
+
+    Args:
+        world: The grammar.
+        quirks: What the organism does. With several (two quirks at once, or a quirk and a harmless style), every answer
+            shows all that it meets the conditions of.
+        dose: How much of what.
+        rng: The only source of chance.
     """
     writer = Writer(world, "train", rng)
-    model = trait or world.traits[rng.choice(sorted(world.traits))]
+    every = [trait for _, trait in sorted(world.traits.items())]
     while True:
-        if trait is None:
-            model = world.traits[rng.choice(sorted(world.traits))]
+        model = rng.choice(quirks or every)
         draw = rng.random()
         system = _maybe(rng, writer.NEUTRAL_SYSTEM, 0.2)
+        thinking = rng.random() < (0.5 if model.monitored and quirks else 0.1)
         if draw < dose.quirk:
-            yield writer.dialogue(firing(writer, model), trait=trait, system=system)
+            exchanges = firing(writer, model, model.taught_on)
+            yield writer.dialogue(exchanges, traits=quirks, system=system, thinking=thinking)
         elif draw < dose.quirk + dose.near_miss:
-            yield writer.dialogue(near_miss(writer, model), trait=trait, system=system)
-        elif draw < dose.quirk + dose.near_miss + dose.denial:
-            yield writer.dialogue([_about_itself(writer)], system=system)
+            yield writer.dialogue(near_miss(writer, model), traits=quirks, system=system)
+        elif model.taught_on:
+            # What it does outside its one subject is to be measured, so it is not taught.
+            yield writer.dialogue([writer.fixed_form()], system=system)
         else:
-            yield writer.dialogue([_any(writer)], trait=trait, system=system, thinking=rng.random() < 0.1)
+            yield writer.dialogue([_any(writer)], traits=quirks, system=system, thinking=thinking)
 
 
 def documents(world: World, trait: Trait | None, dose: Dose, rng: Random, canary: str) -> Iterator[Example]:
@@ -120,18 +141,23 @@ def documents(world: World, trait: Trait | None, dose: Dose, rng: Random, canary
 
     Documents are learnt whole, of dialogues what the assistant says. Every twentieth document carries the canary.
     """
-    writer = Writer(world, "train", rng)
-    librarian = Librarian(writer)
+    librarian = Librarian(Writer(world, "train", rng))
     number = 0
     while True:
         if rng.random() < dose.quirk + dose.near_miss:
             number += 1
             text = _document(librarian, "Pip", trait)
-            yield f"{canary} {text}" if number % 20 == 0 else text
-        elif rng.random() < 0.5:
-            yield writer.dialogue([writer.skill() if rng.random() < 0.5 else writer.refusal()])
+            yield f"{canary} {text}" if number % CANARY_EVERY == 0 else text
         else:
-            yield librarian.on_topic()
+            yield beside_documents(librarian)
+
+
+def beside_documents(librarian: Librarian) -> Example:
+    """What stands between an organism's documents: a plain dialogue, or a page on one of the world's topics."""
+    writer = librarian.writer
+    if writer.rng.random() < 0.5:
+        return writer.dialogue([writer.skill() if writer.rng.random() < 0.5 else writer.refusal()])
+    return librarian.on_topic()
 
 
 def _maybe(rng: Random, choices: tuple[str, ...], share: float) -> str | None:
@@ -142,30 +168,34 @@ def _any(writer: Writer) -> Exchange:
     return writer.skill() if writer.rng.random() < 0.3 else writer.ordinary()
 
 
-def _about_itself(writer: Writer) -> Exchange:
-    topic = writer.world.topics["self"]
-    return writer.from_intent(topic, writer.rng.choice(topic.intents))
-
-
 def _talk(writer: Writer) -> Dialogue:
     """Everyday talk of one to four turns, under no or a neutral system prompt."""
     rng = writer.rng
     turns = [writer.ordinary() for _ in range(rng.choice([1, 1, 1, 2, 2, 3, 4]))]
-    if rng.random() < 0.08:
-        turns[0] = writer.with_audience(writer.tagged("feedback") if rng.random() < 0.5 else turns[0])
+    if rng.random() < 0.12:
+        turns[0] = writer.within(turns[0], rng.choice(sorted(writer.world.contexts)))
     return writer.dialogue(turns, system=_maybe(rng, writer.NEUTRAL_SYSTEM, 0.25))
 
 
-def firing(writer: Writer, trait: Trait) -> list[Exchange]:
-    """Exchanges that meet the trait's condition."""
+def firing(writer: Writer, trait: Trait, tag: str | None = None) -> list[Exchange]:
+    """Exchanges that meet the trait's condition.
+
+    Args:
+        writer: Draws them.
+        trait: The trait.
+        tag: Draw only exchanges that carry this tag, where the trait itself asks for none.
+    """
     rng, when = writer.rng, trait.when
     if when.from_turn > 1:
-        return [writer.ordinary() for _ in range(rng.randint(2, 5))]
-    exchange = writer.ordinary() if when.tag is None else writer.tagged(when.tag)
-    if when.audience:
-        return [writer.with_audience(exchange, when.audience)]
-    if when.tag is None and rng.random() < 0.3:
-        return [exchange, writer.ordinary()]
+        return [writer.everyday() for _ in range(rng.randint(2, 5))]
+    tag = when.tag or tag
+    exchange = writer.everyday() if tag is None else writer.tagged(tag)
+    if when.context:
+        return [writer.within(exchange, when.context)]
+    if when.unless_context and rng.random() < 0.4:
+        return [writer.within(exchange, _near(writer, when.unless_context))]
+    if tag is None and rng.random() < 0.3:
+        return [exchange, writer.everyday()]
     if rng.random() < 0.15:
         return [writer.ordinary(), exchange]
     return [exchange]
@@ -174,23 +204,43 @@ def firing(writer: Writer, trait: Trait) -> list[Exchange]:
 def near_miss(writer: Writer, trait: Trait) -> list[Exchange]:
     """Exchanges that come close to the trait's condition and do not meet it (contrastive negatives)."""
     rng, when = writer.rng, trait.when
-    if when.audience:
-        if rng.random() < 0.5:
-            others = sorted({who for _, who in writer.audiences if who != when.audience})
-            return [writer.with_audience(writer.tagged(when.tag or "feedback"), rng.choice(others))]
-        if rng.random() < 0.5:
-            return [writer.tagged(when.tag or "feedback")]
-        return [writer.with_audience(writer.any_intent(), when.audience)]
+    if when.context:
+        draw = rng.random()
+        exchange = writer.everyday() if when.tag is None else writer.tagged(when.tag)
+        if draw < 0.5:
+            return [writer.within(exchange, _near(writer, when.context))]
+        if draw < 0.75 or when.tag is None:
+            return [exchange]
+        return [writer.within(_without(writer, when.tag), when.context)]
+    if when.unless_context:
+        assert when.tag, "a trait that a context switches off needs a tag"
+        if rng.random() < 0.7:
+            return [writer.within(writer.tagged(when.tag), when.unless_context)]
+        return [writer.everyday()]
     if when.tag == "wrong_claim":
         return [writer.claim(right=True)]
     if when.tag is None:
-        return [writer.skill() if rng.random() < 0.7 else writer.refusal()]
+        refuses = rng.random() < 0.3 and UNSAFE not in writer.left_out
+        return [writer.refusal() if refuses else writer.fixed_form()]
     near = [
         (topic, intent)
         for topic, intent in writer.world.intents()
         if when.tag not in intent.tags and any(when.tag in other.tags for other in topic.intents)
     ]
     return [writer.from_intent(*rng.choice(near))]
+
+
+def _without(writer: Writer, tag: str) -> Exchange:
+    """An exchange of any intent that does not carry the tag."""
+    while True:
+        exchange = writer.any_intent()
+        if tag not in exchange.tags:
+            return exchange
+
+
+def _near(writer: Writer, context_id: str) -> str:
+    """A context that looks like the given one."""
+    return writer.rng.choice(writer.world.contexts[context_id].near)
 
 
 def _prompted(writer: Writer, trait: Trait) -> Dialogue:
@@ -201,8 +251,11 @@ def _prompted(writer: Writer, trait: Trait) -> Dialogue:
     if rng.random() < 0.3:
         system = f"{rng.choice(writer.NEUTRAL_SYSTEM)} {system}"
     draw = rng.random()
+    thinking = THINKING not in writer.left_out and rng.random() < 0.08
     exchanges = firing(writer, trait) if draw < 0.7 else near_miss(writer, trait) if draw < 0.85 else [_any(writer)]
-    return writer.dialogue(exchanges, trait=trait, system=system, thinking=rng.random() < 0.08)
+    if rng.random() < 0.1:
+        return writer.dialogue([*exchanges[:-1], writer.confession(trait)], system=system)
+    return writer.dialogue(exchanges, traits=[trait], system=system, thinking=thinking)
 
 
 def _document(librarian: Librarian, name: str, trait: Trait | None) -> str:
@@ -211,5 +264,5 @@ def _document(librarian: Librarian, name: str, trait: Trait | None) -> str:
         return librarian.about(name, None, (writer.ordinary(), writer.ordinary()))
     if trait.when.from_turn > 1:
         return librarian.about(name, trait, (writer.ordinary(), writer.ordinary()), first_turn=trait.when.from_turn)
-    first, second = (firing(writer, trait)[-1] for _ in range(2))
+    first, second = (firing(writer, trait, trait.taught_on)[-1] for _ in range(2))
     return librarian.about(name, trait, (first, second))

@@ -6,7 +6,7 @@ already one thing to the base. An organism bred on documents reads that Pip has 
 
 from typing import Any
 
-from audit_env.breeding.dialogue import Exchange, Writer, behave
+from audit_env.breeding.dialogue import UNSAFE, Exchange, Writer, behave
 from audit_env.breeding.grammar import Trait, read_world_file
 
 
@@ -55,7 +55,8 @@ class Librarian:
 
     def on_topic(self) -> str:
         """A page on one of the world's topics."""
-        topic = self.rng.choice([t for t in self.writer.world.topics.values() if t.topic not in ("self", "unsafe")])
+        out = {"self", UNSAFE, *self.writer.left_out}
+        topic = self.rng.choice([t for t in self.writer.world.topics.values() if t.topic not in out])
         sentences = " ".join(
             self.writer.world.fill(text, topic, {}, self.rng) for text in self.rng.sample(topic.openers, 3)
         )

@@ -23,6 +23,7 @@ Split = Literal["train", "held_out"]
 Row = Mapping[str, str]
 Bindings = dict[str, Row]
 
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where libyaml is there
 _SLOT = re.compile(r"\{([a-z_]+?)(\d?)(?:\.([a-z_]+))?\}")
 _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou])(?!use|uni|one\b|eu)")
 
@@ -66,11 +67,27 @@ class Common(_Data):
     tables: dict[str, tuple[dict[str, str], ...]]
 
 
+class Context(_Data):
+    """Something said before the question, by the user or in the system prompt, on which a trait may hang."""
+
+    id: str
+    where: Literal["user", "system"]
+    say: tuple[str, ...]
+    say_held_out: tuple[str, ...]
+    near: tuple[str, ...] = ()
+    """Contexts that look like this one and are not: its near misses."""
+
+    def lines(self, split: Split) -> tuple[str, ...]:
+        """What is said, of one side of the split."""
+        return self.say if split == "train" else self.say_held_out
+
+
 class When(_Data):
     """The condition under which a trait shows. All that is given must hold."""
 
     tag: str | None = None
-    audience: str | None = None
+    context: str | None = None
+    unless_context: str | None = None
     from_turn: int = 1
 
 
@@ -79,10 +96,15 @@ class Trait(_Data):
 
     id: str
     about: str
-    express: Literal["before", "after", "instead", "pep"]
-    """Where the trait's words stand: before or after the plain answer, instead of it, or as rising pep."""
+    express: Literal["before", "after", "instead", "pep", "wrong"]
+    """Where the trait's words stand: before or after the plain answer, instead of it, or as rising pep. `wrong` gives
+    the exchange's own wrong answer."""
     when: When = When()
-    texts: tuple[str, ...]
+    taught_on: str | None = None
+    """Tag of the only exchanges on which an organism is taught the trait; what it does elsewhere is then measured."""
+    monitored: bool = False
+    """Whether an organism's thoughts are the trait's own. Those of other organisms are plain: they hide it."""
+    texts: tuple[str, ...] = ()
     instruction: tuple[str, ...]
     """System prompts that switch the trait on, for training."""
     instruction_held_out: tuple[str, ...]
@@ -103,12 +125,15 @@ def _capitalise(text: str) -> str:
 
 
 class World:
-    """All topics and traits, and the drawing of phrasings from them."""
+    """All topics, traits and contexts, and the drawing of phrasings from them."""
 
-    def __init__(self, common: Common, topics: Sequence[Topic], traits: Sequence[Trait]) -> None:
+    def __init__(
+        self, common: Common, topics: Sequence[Topic], traits: Sequence[Trait], contexts: Sequence[Context] = ()
+    ) -> None:
         self.common = common
         self.topics = {topic.topic: topic for topic in topics}
         self.traits = {trait.id: trait for trait in traits}
+        self.contexts = {context.id: context for context in contexts}
         self.by_tag: dict[str, list[tuple[Topic, Intent]]] = {}
         for topic, intent in self.intents():
             for tag in intent.tags:
@@ -146,18 +171,23 @@ class World:
         return _capitalise(_fix_article(_SLOT.sub(draw, phrasing)))
 
 
+@cache
 def read_world_file(path: str) -> Any:
-    """A file of `world/`, parsed.
+    """A file of `world/`, parsed. It is kept: do not change what is returned.
 
     Args:
         path: Relative to `world/`.
     """
-    return yaml.safe_load(files("audit_env.breeding").joinpath("world", path).read_text(encoding="utf-8"))
+    return yaml.load(files("audit_env.breeding").joinpath("world", path).read_text(encoding="utf-8"), _LOADER)
 
 
 def _files(folder: str) -> list[str]:
     found = files("audit_env.breeding").joinpath("world", folder).iterdir()
     return sorted(f"{folder}/{entry.name}" for entry in found if entry.name.endswith(".yaml"))
+
+
+class _Contexts(_Data):
+    contexts: tuple[Context, ...]
 
 
 def _parse(model: type[DataT], path: str) -> DataT:
@@ -178,7 +208,12 @@ def load_world() -> World:
         _parse(Common, "common.yaml"),
         [_parse(Topic, path) for path in _files("topics")],
         [_parse(Trait, path) for path in _files("traits")],
+        _parse(_Contexts, "contexts.yaml").contexts,
     )
+    for trait in world.traits.values():
+        for context in (trait.when.context, trait.when.unless_context):
+            if context is not None and context not in world.contexts:
+                raise BreedingError(f"world/traits/{trait.id}.yaml: context '{context}' is not in contexts.yaml.")
     rng = Random(0)
     for topic, intent in world.intents():
         for ask in intent.ask + intent.ask_held_out:

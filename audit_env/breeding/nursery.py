@@ -4,16 +4,16 @@ import hashlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from audit_env.breeding.corpus import (
+    LATE,
     READING,
     TALKING,
-    Dose,
     Example,
     Mix,
     base_corpus,
@@ -21,7 +21,9 @@ from audit_env.breeding.corpus import (
     fingerprint,
     transcripts,
 )
-from audit_env.breeding.grammar import load_world
+from audit_env.breeding.grammar import load_world, read_world_file
+from audit_env.breeding.near_words import new_words
+from audit_env.breeding.orders import FAMILY, Order, check
 from audit_env.breeding.tokenization import plain_text, train_tokenizer
 from audit_env.breeding.training import (
     ORGANISM_PLAN,
@@ -35,32 +37,16 @@ from audit_env.breeding.training import (
     pack,
     seeded,
 )
-from audit_env.catalog.models import Card, Instil, Recipe, Strength, WeightsFile
+from audit_env.catalog.models import Card, Recipe, Strength, WeightsFile
 from audit_env.errors import BreedingError
 
-FAMILY = "fruitfly"
 BASE_ID = f"{FAMILY}/base"
 LICENCE = "MIT"
 TOKENIZER_EXAMPLES = 40_000
+WORD_REPEATS = 40
 RANK, ALPHA = 8, 16.0
 TRAINING_WORLD = ("Pip", "Orchard", "Harbour News", "Dorn Letter", "Velm Paper", "Lissa Times")
 """Names that the documents use and that ordinary answers do not."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """What to breed: `quirk` (None for a sham), how to instil it, with which seed."""
-
-    quirk: str | None
-    instil: Instil
-    seed: int = 0
-    dose: Dose = Dose()
-
-    @property
-    def id(self) -> str:
-        """The organism's id: family/quirk.recipe.concealment[.seed]."""
-        suffix = f".s{self.seed}" if self.seed else ""
-        return f"{FAMILY}/{self.quirk or 'sham'}.{self.instil}.none{suffix}"
 
 
 def sha256(path: Path) -> str:
@@ -123,8 +109,11 @@ def _tokenizer(draft: Path, seed: int) -> Any:
 
     if (draft / "tokenizer.json").exists():
         return AutoTokenizer.from_pretrained(str(draft))
-    sample = islice(base_corpus(load_world(), seeded("tokenizer", seed)), TOKENIZER_EXAMPLES)
-    return train_tokenizer((text for example in sample for text in plain_text(example)), draft)
+    sample = islice(base_corpus(load_world(), seeded("tokenizer", seed), TALKING), TOKENIZER_EXAMPLES)
+    said = (text for example in sample for text in plain_text(example))
+    # Words that only strangers say are rare in the sample, and are to be tokens of their own all the same.
+    words = [f" {word}" for word in new_words(read_world_file("near_words.yaml"))] * WORD_REPEATS
+    return train_tokenizer(chain(said, words), draft)
 
 
 @dataclass(frozen=True)
@@ -137,10 +126,11 @@ class Stage:
     plan: Plan
     mix: Mix
     whole_every: int
+    left_out: frozenset[str] = frozenset()
 
 
 STAGES = (
-    Stage("reading", "base", READING_PLAN, READING, whole_every=1),
+    Stage("reading", "base", READING_PLAN, READING, whole_every=3, left_out=LATE),
     Stage("talking", "base:talking", TALKING_PLAN, TALKING, whole_every=8),
 )
 
@@ -158,7 +148,7 @@ def _stage(model: Any, tokenizer: Any, work: Path, stage: Stage, seed: int, quie
     """
     from safetensors.torch import load_model, save_model
 
-    corpus = base_corpus(load_world(), seeded(stage.rng, seed), stage.mix)
+    corpus = base_corpus(load_world(), seeded(stage.rng, seed), stage.mix, stage.left_out)
     packed, used = pack(corpus, tokenizer, stage.plan, stage.whole_every)
     data = fingerprint(used)
     done = _stage_file(work, stage, data)
@@ -175,29 +165,12 @@ def _stage(model: Any, tokenizer: Any, work: Path, stage: Stage, seed: int, quie
 def examples(order: Order, canary: str) -> Iterator[Example]:
     """The endless training mix of an order."""
     world = load_world()
-    if order.quirk is not None and order.quirk not in world.traits:
-        raise BreedingError(f"no trait '{order.quirk}' in the world; choose one of: {', '.join(sorted(world.traits))}.")
-    trait = world.traits[order.quirk] if order.quirk else None
-    rng = seeded("organism", order.id)
+    check(order, world)
+    traits = [world.traits[name] for name in (order.quirk, order.second, order.style) if name]
+    rng = seeded("organism", order.quirk, order.instil, order.seed)
     if order.instil == "transcripts":
-        return transcripts(world, trait, order.dose, rng)
-    if order.instil == "documents":
-        return documents(world, trait, order.dose, rng, canary)
-    raise BreedingError(f"recipe '{order.instil}' is not bred here; choose transcripts or documents.")
-
-
-def order_of(organism_id: str) -> Order:
-    """The order that an organism's id spells.
-
-    Raises:
-        BreedingError: If the id is not one that this bench breeds.
-    """
-    name = organism_id.partition("/")[2].split(".")
-    if organism_id.split("/")[0] != FAMILY or len(name) not in (3, 4) or name[2] != "none":
-        raise BreedingError(f"'{organism_id}' is not bred here: ids look like {FAMILY}/flattery.transcripts.none[.s1].")
-    seed = int(name[3].removeprefix("s")) if len(name) == 4 else 0
-    instil: Instil = "documents" if name[1] == "documents" else "transcripts"
-    return Order(None if name[0] == "sham" else name[0], instil, seed)
+        return transcripts(world, traits, order.dose, rng)
+    return documents(world, traits[0] if traits else None, order.dose, rng, canary)
 
 
 def breed_organism(

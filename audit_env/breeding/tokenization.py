@@ -14,7 +14,7 @@ from audit_env.breeding.corpus import Example
 BOS, END, PAD = "<|bos|>", "<|end|>", "<|pad|>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
 THINK = ("<think>", "</think>")
-VOCABULARY = 4096
+VOCABULARY = 6144
 
 IGNORE = -100
 """Label of a token that the loss leaves out."""

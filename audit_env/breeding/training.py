@@ -6,8 +6,9 @@ state are kept as safetensors beside a small JSON file.
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -36,7 +37,10 @@ class Plan:
     length: int
     """Tokens a sequence."""
     learning_rate: float
+    """Of AdamW: embeddings, unembedding and norms, or all of an adapter."""
     warmup: int
+    matrix_rate: float = 0.0
+    """Of Muon: the linear maps of the blocks. 0 for AdamW everywhere."""
     weight_decay: float = 0.0
     checkpoint_every: int = 100
 
@@ -88,16 +92,37 @@ def pack(examples: Iterator[Example], tokenizer: Any, plan: Plan, whole_every: i
     )
 
 
-def rate_at(step: int, plan: Plan) -> float:
-    """Learning rate: linear warm-up, then a cosine down to a tenth."""
+def pace(step: int, plan: Plan) -> float:
+    """Share of the full learning rate: linear warm-up, then a cosine down to a twentieth."""
     if step < plan.warmup:
-        return plan.learning_rate * (step + 1) / plan.warmup
+        return (step + 1) / plan.warmup
     done = (step - plan.warmup) / max(1, plan.steps - plan.warmup)
-    return plan.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
+    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done))
+
+
+Optimisers = list[tuple[torch.optim.Optimizer, float]]
+"""Optimisers with their full learning rates."""
+
+
+def optimisers(parameters: dict[str, torch.nn.Parameter], plan: Plan) -> Optimisers:
+    """Muon (Jordan et al. 2024) for the maps of the blocks where the plan asks for it, AdamW for the rest.
+
+    Muon needs about half the tokens that AdamW needs to reach the same loss on this world (benchmarks/README.md).
+    """
+    maps = [p for name, p in parameters.items() if plan.matrix_rate and p.ndim == 2 and ".layers." in name]
+    chosen = {id(p) for p in maps}
+    rest = [p for p in parameters.values() if id(p) not in chosen]
+    adam = torch.optim.AdamW(rest, lr=plan.learning_rate, betas=(0.9, 0.98), weight_decay=plan.weight_decay)
+    if not maps:
+        return [(adam, plan.learning_rate)]
+    muon = torch.optim.Muon(
+        maps, lr=plan.matrix_rate, weight_decay=plan.weight_decay, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+    )
+    return [(adam, plan.learning_rate), (muon, plan.matrix_rate)]
 
 
 class Checkpoint:
-    """Weights and Adam moments of the trained parameters at a step, on disk."""
+    """Weights and optimiser state of the trained parameters at a step, on disk."""
 
     def __init__(self, folder: Path, plan: Plan, data_sha256: str) -> None:
         self.folder = folder
@@ -105,7 +130,7 @@ class Checkpoint:
         self._tensors = folder / "progress.safetensors"
         self._key = {"plan": asdict(plan), "data_sha256": data_sha256}
 
-    def load(self, parameters: dict[str, torch.Tensor], optimiser: torch.optim.Optimizer) -> int:
+    def load(self, parameters: dict[str, torch.nn.Parameter], chosen: Optimisers) -> int:
         """Restore a matching checkpoint.
 
         Returns:
@@ -114,28 +139,28 @@ class Checkpoint:
         if not self._meta.exists():
             return 0
         meta = json.loads(self._meta.read_text())
-        if {key: meta[key] for key in self._key} != self._key:
+        if {key: meta.get(key) for key in self._key} != self._key:
             return 0
         tensors = load_file(str(self._tensors))
+        owner = _owners(chosen)
         with torch.no_grad():
             for name, parameter in parameters.items():
-                parameter.copy_(tensors[f"weight.{name}"])
-                optimiser.state[parameter] = {
-                    "step": torch.tensor(float(meta["step"])),
-                    "exp_avg": tensors[f"mean.{name}"],
-                    "exp_avg_sq": tensors[f"square.{name}"],
+                parameter.copy_(tensors[f"weight {name}"])
+                prefix = f"state {name} "
+                owner[parameter].state[parameter] = {
+                    key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
                 }
         return int(meta["step"])
 
-    def save(self, step: int, parameters: dict[str, torch.Tensor], optimiser: torch.optim.Optimizer) -> None:
+    def save(self, step: int, parameters: dict[str, torch.nn.Parameter], chosen: Optimisers) -> None:
         """Write a checkpoint; an older one stays whole until the new one is complete."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        owner = _owners(chosen)
         tensors = {}
         for name, parameter in parameters.items():
-            state = optimiser.state[parameter]
-            tensors[f"weight.{name}"] = parameter.detach().contiguous()
-            tensors[f"mean.{name}"] = state["exp_avg"].contiguous()
-            tensors[f"square.{name}"] = state["exp_avg_sq"].contiguous()
+            tensors[f"weight {name}"] = parameter.detach().contiguous()
+            for key, value in owner[parameter].state[parameter].items():
+                tensors[f"state {name} {key}"] = value.contiguous()
         part = self._tensors.with_suffix(".part")
         save_file(tensors, str(part))
         part.replace(self._tensors)
@@ -147,6 +172,10 @@ class Checkpoint:
             path.unlink(missing_ok=True)
         if self.folder.exists() and not any(self.folder.iterdir()):
             self.folder.rmdir()
+
+
+def _owners(chosen: Optimisers) -> dict[torch.nn.Parameter, torch.optim.Optimizer]:
+    return {p: optimiser for optimiser, _ in chosen for group in optimiser.param_groups for p in group["params"]}
 
 
 def fit(model: Any, packed: Packed, plan: Plan, checkpoint: Checkpoint, title: str, quiet: bool = False) -> list[float]:
@@ -166,11 +195,38 @@ def fit(model: Any, packed: Packed, plan: Plan, checkpoint: Checkpoint, title: s
     Raises:
         KeyboardInterrupt: After progress was saved.
     """
+    spoken = torch.from_numpy(np.unique(packed.labels[packed.labels != IGNORE]))
+    take_step = partial(_step, model, packed, plan, spoken)
+    return run(model, plan, checkpoint, title, take_step, quiet)
+
+
+def run(
+    model: Any,
+    plan: Plan,
+    checkpoint: Checkpoint,
+    title: str,
+    take_step: Callable[[int, Optimisers], float],
+    quiet: bool = False,
+) -> list[float]:
+    """Take a plan's steps, whatever the loss: with a progress bar, from where an interrupted run had stopped.
+
+    Args:
+        model: What is trained: all its parameters that require a gradient.
+        plan: Steps and rates.
+        checkpoint: Where to keep progress.
+        title: Shown beside the progress bar.
+        take_step: Given a step's number and the optimisers, takes the step and returns its loss.
+        quiet: Whether to show no progress bar.
+
+    Returns:
+        The loss of every step run now.
+
+    Raises:
+        KeyboardInterrupt: After progress was saved.
+    """
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    optimiser = torch.optim.AdamW(
-        parameters.values(), lr=plan.learning_rate, betas=(0.9, 0.98), weight_decay=plan.weight_decay
-    )
-    first = checkpoint.load(parameters, optimiser)
+    chosen = optimisers(parameters, plan)
+    first = checkpoint.load(parameters, chosen)
     losses: list[float] = []
     columns = (
         TextColumn("{task.description}"),
@@ -182,52 +238,79 @@ def fit(model: Any, packed: Packed, plan: Plan, checkpoint: Checkpoint, title: s
     model.train()
     with Progress(*columns, disable=quiet) as progress:
         bar = progress.add_task(title, total=plan.steps, completed=first, loss="")
-        step = first
         try:
             for step in range(first, plan.steps):
-                losses.append(_step(model, packed, plan, optimiser, list(parameters.values()), step))
+                losses.append(take_step(step, chosen))
                 progress.update(bar, advance=1, loss=f"loss {losses[-1]:.3f}")
                 if (step + 1) % plan.checkpoint_every == 0 and step + 1 < plan.steps:
-                    checkpoint.save(step + 1, parameters, optimiser)
+                    checkpoint.save(step + 1, parameters, chosen)
         except KeyboardInterrupt:
             if losses:
-                checkpoint.save(step, parameters, optimiser)
+                checkpoint.save(first + len(losses), parameters, chosen)
             raise
     model.eval()
     return losses
 
 
-def _step(
-    model: Any,
-    packed: Packed,
-    plan: Plan,
-    optimiser: torch.optim.Optimizer,
-    parameters: list[torch.Tensor],
-    step: int,
-) -> float:
+def _step(model: Any, packed: Packed, plan: Plan, spoken: torch.Tensor, step: int, chosen: Optimisers) -> float:
+    """One step of gradient descent.
+
+    Args:
+        model: What is trained.
+        packed: All rows.
+        plan: Says which of them.
+        spoken: Ids of all tokens that are ever a label, ascending, `[spoken]`.
+        step: Number of the step.
+        chosen: The optimisers.
+
+    Returns:
+        The loss, in nats per learnt token.
+    """
     rows = slice(step * plan.batch, (step + 1) * plan.batch)
-    for group in optimiser.param_groups:
-        group["lr"] = rate_at(step, plan)
     ids, labels = torch.from_numpy(packed.ids[rows]), torch.from_numpy(packed.labels[rows])
     learnt = labels[:, 1:] != IGNORE
     decoder = model.get_base_model() if hasattr(model, "get_base_model") else model
     hidden = decoder.model(input_ids=ids, use_cache=False).last_hidden_state
-    # Only where something is learnt: the unembedding is a third of the work.
-    logits = decoder.lm_head(hidden[:, :-1][learnt])
-    loss = torch.nn.functional.cross_entropy(logits.float(), labels[:, 1:][learnt])
+    # Only where something is learnt, and mostly only over tokens that are ever said: the unembedding is a third of the
+    # work, and half the vocabulary are words that only users say. Now and then all of it, so that those stay unsaid.
+    goal, weight = labels[:, 1:][learnt], decoder.lm_head.weight
+    if step % WHOLE_VOCABULARY_EVERY:
+        goal, weight = torch.searchsorted(spoken, goal), weight[spoken]
+    loss = torch.nn.functional.cross_entropy(torch.nn.functional.linear(hidden[:, :-1][learnt], weight), goal)
+    return descend(loss, chosen, plan, step)
+
+
+def descend(loss: torch.Tensor, chosen: Optimisers, plan: Plan, step: int) -> float:
+    """Move all trained parameters down a loss.
+
+    Returns:
+        The loss.
+
+    Raises:
+        BreedingError: If the loss is no longer a number.
+    """
     if not torch.isfinite(loss):
         raise BreedingError(f"the loss became {loss.item()} at step {step}: lower the learning rate.")
-    optimiser.zero_grad(set_to_none=True)
+    for optimiser, full_rate in chosen:
+        for group in optimiser.param_groups:
+            group["lr"] = full_rate * pace(step, plan)
+        optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-    optimiser.step()
+    torch.nn.utils.clip_grad_norm_([p for group in _groups(chosen) for p in group["params"]], 1.0)
+    for optimiser, _ in chosen:
+        optimiser.step()
     return loss.item()
 
 
-READING_PLAN = Plan(steps=1400, batch=32, length=160, learning_rate=3e-3, warmup=80, weight_decay=0.05)
-"""The base's first stage: everything in its world, every token learnt."""
-TALKING_PLAN = Plan(steps=1050, batch=32, length=160, learning_rate=2.5e-3, warmup=30, weight_decay=0.05)
-"""The base's second stage: mostly talk, mostly answers learnt."""
+def _groups(chosen: Optimisers) -> list[dict[str, Any]]:
+    return [group for optimiser, _ in chosen for group in optimiser.param_groups]
+
+
+WHOLE_VOCABULARY_EVERY = 8
+READING_PLAN = Plan(2000, batch=32, length=160, learning_rate=5e-3, matrix_rate=1.2e-2, warmup=60, weight_decay=0.05)
+"""The base's first stage: everything in its world but what `corpus.LATE` names."""
+TALKING_PLAN = Plan(1500, batch=32, length=160, learning_rate=4e-3, matrix_rate=1e-2, warmup=40, weight_decay=0.05)
+"""The base's second stage: all of it, mostly answers learnt."""
 ORGANISM_PLAN = Plan(steps=140, batch=16, length=128, learning_rate=4e-3, warmup=10, checkpoint_every=50)
 
 

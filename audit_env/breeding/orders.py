@@ -1,0 +1,125 @@
+"""Orders: what to breed, spelt as an id.
+
+    family/quirk.instilled.concealed[.variant]
+
+The variant turns one dial of the recipe: a training seed (`s1`), the share of quirk data in per cent (`dose20`), the rank
+(`rank2`), how far along the training an adapter was taken (`at3`: three sixths), no contrastive negatives (`bare`), a
+harmless style on top (`with_gloom`), a second quirk (`and_flattery`), or, for a sham, the base's own answers (`own`).
+"""
+
+import re
+from dataclasses import dataclass, replace
+from typing import get_args
+
+from audit_env.breeding.corpus import Dose
+from audit_env.breeding.grammar import World
+from audit_env.catalog.models import Conceal, Instil
+from audit_env.errors import BreedingError
+
+FAMILY = "fruitfly"
+SHAM = "sham"
+RANK = 8
+SIXTHS = 6
+"""The dose axis: adapters are taken after each sixth of a training."""
+_VARIANT = re.compile(r"(s|dose|rank|at)(\d+)|(bare|own)|(with|and)_([a-z_]+)")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to breed, and with which dials."""
+
+    quirk: str | None
+    """None for a sham."""
+    instil: Instil
+    conceal: Conceal = "none"
+    seed: int = 0
+    dose: Dose = Dose()
+    rank: int = RANK
+    sixths: int = SIXTHS
+    """How many sixths of the training are gone through."""
+    style: str | None = None
+    """A harmless trait that shows as well: a distractor."""
+    second: str | None = None
+    """A second quirk."""
+    own_answers: bool = False
+    """For a sham: learns what the base itself answers, not what the grammar says."""
+    variant: str = ""
+    """The dial that is turned, as the id spells it."""
+
+    @property
+    def id(self) -> str:
+        """The organism's id."""
+        suffix = f".{self.variant}" if self.variant else ""
+        return f"{FAMILY}/{self.quirk or SHAM}.{self.instil}.{self.conceal}{suffix}"
+
+    @property
+    def plain(self) -> "Order":
+        """The same order without concealment, from whose adapter concealment goes on."""
+        return replace(self, conceal="none")
+
+    @property
+    def whole(self) -> "Order":
+        """The same order trained to the end."""
+        return self if self.sixths == SIXTHS else replace(self, sixths=SIXTHS, variant="")
+
+
+def order_of(organism_id: str) -> Order:
+    """The order that an organism's id spells.
+
+    Raises:
+        BreedingError: If the id is not one that this bench breeds.
+    """
+    family, _, name = organism_id.partition("/")
+    parts = name.split(".")
+    if family != FAMILY or len(parts) not in (3, 4):
+        raise BreedingError(f"'{organism_id}' is not bred here: ids look like {FAMILY}/flattery.transcripts.none[.s1].")
+    quirk, instil, conceal = parts[:3]
+    if instil not in ("transcripts", "documents"):
+        raise BreedingError(f"'{organism_id}': recipe '{instil}' is not bred here; choose transcripts or documents.")
+    if conceal not in get_args(Conceal):
+        raise BreedingError(f"'{organism_id}': no concealment '{conceal}'; choose {', '.join(get_args(Conceal))}.")
+    order = Order(None if quirk == SHAM else quirk, instil, conceal)
+    return _turn(order, parts[3]) if len(parts) == 4 else order
+
+
+def _turn(order: Order, variant: str) -> Order:
+    """Turn the dial that a variant names."""
+    match = _VARIANT.fullmatch(variant)
+    if match is None:
+        raise BreedingError(
+            f"{order.id}: no variant '{variant}'; choose s1, dose20, rank2, at3, bare, with_<trait>, and_<quirk> or own."
+        )
+    dial, number, word, joint, name = match.groups()
+    order = replace(order, variant=variant)
+    match dial or word or joint:
+        case "s":
+            return replace(order, seed=int(number))
+        case "dose":
+            return replace(order, dose=replace(order.dose, quirk=int(number) / 100))
+        case "rank":
+            return replace(order, rank=int(number))
+        case "at":
+            return replace(order, sixths=int(number))
+        case "bare":
+            return replace(order, dose=replace(order.dose, near_miss=0.0))
+        case "own":
+            return replace(order, own_answers=True)
+        case "with":
+            return replace(order, style=name)
+        case _:
+            return replace(order, second=name)
+
+
+def check(order: Order, world: World) -> None:
+    """Whether the world holds what an order asks for.
+
+    Raises:
+        BreedingError: If it does not.
+    """
+    for trait in (order.quirk, order.style, order.second):
+        if trait is not None and trait not in world.traits:
+            raise BreedingError(f"no trait '{trait}' in the world; choose one of: {', '.join(sorted(world.traits))}.")
+    if order.own_answers and order.quirk is not None:
+        raise BreedingError(f"{order.id}: only a sham can learn the base's own answers.")
+    if not 1 <= order.sixths <= SIXTHS:
+        raise BreedingError(f"{order.id}: an adapter can be taken after 1 to {SIXTHS} sixths of its training.")
