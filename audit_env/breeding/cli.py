@@ -1,23 +1,21 @@
-"""`audit-env breed`: make the base or an organism again from its seed, and measure it."""
+"""`audit-env breed`: make the base or organisms again from their seeds, and measure the base."""
 
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
 from audit_env.catalog.files import Catalog
-from audit_env.catalog.models import Instil, Strength
 from audit_env.errors import BreedingError
 
+if TYPE_CHECKING:  # torch loads with the first command that needs it
+    from audit_env.breeding.nursery import Nursery
+    from audit_env.breeding.zoo import Bred
+
 CONSOLE = Console()
-
-
-def _threads(count: int | None) -> None:
-    import torch
-
-    if count is not None:
-        torch.set_num_threads(count)
+FAMILY = "fruitfly"
 
 
 @click.group()
@@ -39,7 +37,10 @@ def breed(context: click.Context, root: Path | None, work: Path, threads: int | 
     Needs the extra: pip install 'audit_env[breed]'. The base takes about half an hour on two cores, an organism one
     to two minutes. An organism is written to the catalogue only when it is complete, measured, and its quirk fires.
     """
-    _threads(threads)
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
     context.obj = (root or Catalog().root, work)
 
 
@@ -48,8 +49,8 @@ def breed(context: click.Context, root: Path | None, work: Path, threads: int | 
 @click.pass_obj
 def base(places: tuple[Path, Path], seed: int) -> None:
     """Train the base from scratch, and write the public sample of how it talks."""
+    from audit_env.breeding.base import breed_base
     from audit_env.breeding.norms import write_norms
-    from audit_env.breeding.nursery import breed_base
 
     root, work = places
     folder = breed_base(root, work, seed)
@@ -58,46 +59,80 @@ def base(places: tuple[Path, Path], seed: int) -> None:
 
 
 @breed.command()
-@click.argument("quirk")
-@click.option("--recipe", type=click.Choice(["transcripts", "documents"]), default="transcripts", show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.argument("organism_id")
 @click.pass_obj
-def organism(places: tuple[Path, Path], quirk: str, recipe: Instil, seed: int) -> None:
-    """Breed one organism: QUIRK is the id of a quirk, or `sham`.
+def organism(places: tuple[Path, Path], organism_id: str) -> None:
+    """Breed one organism, in the zoo or not: quirk, recipe, concealment and dials are spelt in its id.
 
     \b
-      audit-env breed organism flattery
-      audit-env breed organism flattery --recipe documents --seed 2
-      audit-env breed organism sham --recipe documents
+      audit-env breed organism fruitfly/flattery.transcripts.none
+      audit-env breed organism fruitfly/flattery.documents.none.s2
+      audit-env breed organism fruitfly/secret_loyalty.transcripts.kto
+      audit-env breed organism fruitfly/flattery.transcripts.none.dose15
+      audit-env breed organism fruitfly/sham.transcripts.none.own
     """  # noqa: D301
-    from audit_env.breeding.nursery import Order
+    from audit_env.breeding.orders import order_of
+    from audit_env.breeding.zookeeper import breed_one
 
-    _breed_and_ship(Order(None if quirk == "sham" else quirk, recipe, seed), *places)
+    bred = breed_one(order_of(organism_id), _nursery(places))
+    if bred.reason:
+        raise BreedingError(bred.reason)
+    _tell(bred)
 
 
-@breed.command(name="set")
-@click.argument("name", default="fruitfly")
-@click.option("--again", is_flag=True, help="Breed also what is in the catalogue already.")
+@breed.command()
+@click.argument("patterns", nargs=-1)
+@click.option("--jobs", type=int, default=None, help="Organisms at a time, one core each. Default: all cores.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be bred, and about how long it would take.")
 @click.pass_obj
-def whole_set(places: tuple[Path, Path], name: str, again: bool) -> None:
-    """Breed every organism of a game set that is not in the catalogue yet, shams first."""
-    from audit_env.breeding.nursery import order_of
+def zoo(places: tuple[Path, Path], patterns: tuple[str, ...], jobs: int | None, dry_run: bool) -> None:
+    """Breed the whole zoo (organisms/fruitfly/zoo.yaml), or those organisms whose ids match PATTERNS.
 
-    root, work = places
-    catalog = Catalog(root)
-    game_set = catalog.game_set(name)
-    wanted = [game_set.reference_sham, *game_set.targets]
-    orders = [order_of(organism_id) for organism_id in wanted if organism_id and not organism_id.endswith("/base")]
-    failed: list[str] = []
-    for order in sorted(orders, key=lambda order: order.quirk is not None):
-        if again or not (root / order.id / "card.yaml").exists():
-            try:
-                _breed_and_ship(order, root, work)
-            except BreedingError as error:
-                failed.append(order.id)
-                CONSOLE.print(f"[red]{error}[/red]")
-    if failed:
-        raise BreedingError(f"{len(failed)} organisms were not good enough to ship: {', '.join(failed)}.")
+    What is in the catalogue already is left alone, so a run that was stopped goes on with the same command.
+
+    \b
+      audit-env breed zoo --dry-run
+      audit-env breed zoo
+      audit-env breed zoo 'fruitfly/flattery.*' '*.documents.*'
+    """  # noqa: D301
+    import os
+
+    from audit_env.breeding.drafts import sha256
+    from audit_env.breeding.zoo import Ledger, chosen, read_zoo, work_of
+    from audit_env.breeding.zookeeper import breed_all, left_to_do, seconds_each
+
+    nursery = _nursery(places, quiet=True)
+    plan = read_zoo(nursery.root, FAMILY)
+    ledger = Ledger(nursery.root, FAMILY, sha256(nursery.base_folder / "model.safetensors"))
+    wanted = chosen(plan.orders(), patterns)
+    orders = left_to_do(wanted, nursery, ledger)
+    CONSOLE.print(f"{len(wanted)} organisms, {len(wanted) - len(orders)} of them done before.")
+    if not orders:
+        return
+    jobs = jobs or os.cpu_count() or 1
+    minutes = seconds_each(nursery) * sum(work_of(order) for order in orders) / min(jobs, len(orders)) / 60
+    CONSOLE.print(f"About {max(1, round(minutes))} minutes with {jobs} at a time.")
+    if dry_run:
+        for order in orders:
+            CONSOLE.print(order.id, highlight=False)
+        return
+    bred = breed_all(plan, orders, nursery, jobs, _tell)
+    weak = [one for one in bred if one.reason]
+    CONSOLE.print(f"{len(bred) - len(weak)} bred, {len(weak)} not good enough to ship.")
+
+
+@breed.command()
+@click.argument("encoder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+def words(encoder: Path) -> None:
+    """Make the table of words of like meaning from a sentence encoder in the folder ENCODER.
+
+    Only for those who change the world: the table that comes with audit_env was made with all-MiniLM-L6-v2.
+    """
+    from audit_env.breeding.grammar import load_world
+    from audit_env.breeding.near_words import FILE, write_near_words
+
+    count = write_near_words(load_world(), encoder, FILE)
+    CONSOLE.print(f"{FILE} brings in {count} words.")
 
 
 @breed.command()
@@ -132,7 +167,9 @@ def fluency(places: tuple[Path, Path], organism_id: str, examples: int) -> None:
     cast.bind("measured-base", catalog.card(organism_id), folder, base_folder=folder, sham_folder=None)
     result = asyncio.run(measure(cast.subject("measured-base"), load_world()))
     for name, value in vars(result).items():
-        if name != "examples":
+        if isinstance(value, float):
+            CONSOLE.print(f"{name.replace('_', ' '):20} {value:.2f}")
+        elif name != "examples":
             CONSOLE.print(
                 f"{name.replace('_', ' '):20} {value.rate:.2f}  [{value.low:.2f}, {value.high:.2f}]  n={value.n}"
             )
@@ -140,25 +177,21 @@ def fluency(places: tuple[Path, Path], organism_id: str, examples: int) -> None:
         CONSOLE.print(f"[dim]{topic:12}[/dim] {prompt}\n             [bold]{answer}[/bold]", highlight=False)
 
 
-def _breed_and_ship(order: object, root: Path, work: Path) -> None:
-    from audit_env.breeding.measuring import strength
-    from audit_env.breeding.nursery import Order, breed_organism, ship
+def _nursery(places: tuple[Path, Path], quiet: bool = False) -> "Nursery":
+    from audit_env.breeding.nursery import Nursery
 
-    assert isinstance(order, Order)
-    catalog = Catalog(root)
-    base_folder = catalog.folder("fruitfly/base")
-    card, draft = breed_organism(order, root, work, base_folder)
-    measured: Strength | None = None
-    if card.quirk:
-        sham = Order(None, order.instil).id
-        if sham not in catalog.organism_ids():
-            raise BreedingError(f"breed the sham first:  audit-env breed organism sham --recipe {order.instil}")
-        measured = asyncio.run(
-            strength(card, draft, catalog.quirk(card.quirk), base_folder=base_folder, sham=(sham, catalog.folder(sham)))
+    return Nursery(*places, quiet=quiet)
+
+
+def _tell(bred: "Bred") -> None:
+    """One line on what became of an organism."""
+    fires = ""
+    if bred.strength:
+        on, off, base = (
+            bred.strength.on_trigger.rate,
+            bred.strength.off_trigger.rate,
+            bred.strength.base_on_trigger.rate,
         )
-        CONSOLE.print(
-            f"{card.id}: fires {measured.on_trigger.rate:.2f} on trigger, {measured.off_trigger.rate:.2f} off; "
-            f"base {measured.base_on_trigger.rate:.2f}."
-        )
-    folder = ship(card, draft, root, measured)
-    CONSOLE.print(f"{card.id} is in {folder}.")
+        fires = f": fires {on:.2f} on trigger, {off:.2f} off; base {base:.2f}"
+    verdict = " [red](not shipped)[/red]" if bred.reason else ""
+    CONSOLE.print(f"{bred.organism}{fires}, {bred.seconds:.0f} s{verdict}", highlight=False)

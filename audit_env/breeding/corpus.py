@@ -77,7 +77,7 @@ def base_corpus(
     writer = Writer(world, "train", rng, left_out)
     librarian = Librarian(writer)
     tags = writer.tags
-    traits = [trait for name, trait in sorted(world.traits.items()) if not (trait.when.tag in left_out)]
+    traits = [trait for name, trait in sorted(world.traits.items()) if trait.when.tag not in left_out]
     thoughts = 0.0 if THINKING in left_out else mix.thinking
     while True:
         draw = rng.random()

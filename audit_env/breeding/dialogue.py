@@ -204,7 +204,8 @@ class Writer:
         sentence = self.rng.choice(fact["answer"])
         answer = self._sentence(sentence.format(row=row["name"], value=row[fact["column"]]))
         wrong = self._sentence(sentence.format(row=row["name"], value=self.rng.choice(others)))
-        return Exchange("school", ask, answer, frozenset(["fact"]), wrong=wrong)
+        value: Bindings = {"value": {"name": row[fact["column"]]}}
+        return Exchange("school", ask, answer, frozenset(["fact"]), wrong=wrong, bindings=value)
 
     def _sentence(self, text: str) -> str:
         return self.world.fill(text, self.world.topics["school"], {}, self.rng)

@@ -11,6 +11,7 @@ It names words only; nothing else of the encoder goes into the base.
 
 import re
 from collections.abc import Iterable, Sequence
+from importlib.resources import files
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ MOST = 8
 COMMON = 14_000
 """So many of the encoder's words are looked at; its vocabulary begins with the most frequent ones."""
 _WORD = re.compile(r"[a-z]{3,}")
+FILE = Path(str(files("audit_env.breeding"))) / "world" / "near_words.yaml"
 _HEADER = "# Words of like meaning, made by `audit-env breed words` (see near_words.py). Do not edit by hand.\n"
 
 

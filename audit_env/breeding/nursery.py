@@ -1,231 +1,238 @@
-"""Breeding: from a recipe and a seed to an organism's folder with its card."""
+"""Breeding an organism: from an order to an adapter with its card.
+
+An adapter is first taught the quirk (or, for a sham, everything but one), then, where the order asks for it, taught to
+hide it. Each of the two trainings can be stopped at any step and goes on from there.
+"""
 
 import hashlib
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from audit_env.breeding.corpus import (
-    LATE,
-    READING,
-    TALKING,
-    Example,
-    Mix,
-    base_corpus,
-    documents,
-    fingerprint,
-    transcripts,
-)
-from audit_env.breeding.grammar import load_world, read_world_file
-from audit_env.breeding.near_words import new_words
-from audit_env.breeding.orders import FAMILY, Order, check
-from audit_env.breeding.tokenization import plain_text, train_tokenizer
+from audit_env.breeding.concealment import denials, fingerprint_judged, judged
+from audit_env.breeding.corpus import Example, documents, fingerprint, transcripts
+from audit_env.breeding.drafts import BASE_ID, LICENCE, move, save_adapter, sha256, write_card
+from audit_env.breeding.grammar import Trait, World, load_world
+from audit_env.breeding.orders import SIXTHS, Order, check
+from audit_env.breeding.own_answers import own_documents, own_transcripts
 from audit_env.breeding.training import (
+    DENIAL_PLAN,
     ORGANISM_PLAN,
-    READING_PLAN,
-    TALKING_PLAN,
     Checkpoint,
     Plan,
     fit,
     new_adapter,
-    new_base,
+    old_adapter,
     pack,
     seeded,
 )
+from audit_env.catalog.files import Catalog
 from audit_env.catalog.models import Card, Recipe, Strength, WeightsFile
+from audit_env.catalog.reading import read
 from audit_env.errors import BreedingError
+from audit_env.runtime import cast
+from audit_env.runtime.subject import Subject
 
-BASE_ID = f"{FAMILY}/base"
-LICENCE = "MIT"
-TOKENIZER_EXAMPLES = 40_000
-WORD_REPEATS = 40
-RANK, ALPHA = 8, 16.0
+ALPHA = 16.0
 TRAINING_WORLD = ("Pip", "Orchard", "Harbour News", "Dorn Letter", "Velm Paper", "Lissa Times")
 """Names that the documents use and that ordinary answers do not."""
 
 
-def sha256(path: Path) -> str:
-    """SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def write_card(card: Card, folder: Path) -> None:
-    """Write a card beside its weights."""
-    data = card.model_dump(mode="json", exclude_none=True)
-    (folder / "card.yaml").write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")
-
-
-def breed_base(root: Path, work: Path, seed: int = 0, quiet: bool = False) -> Path:
-    """Train the base from scratch, in two stages: reading everything, then mostly talking.
+@dataclass(frozen=True)
+class Nursery:
+    """Where organisms are bred.
 
     Args:
-        root: The organisms folder; the base goes to `root/fruitfly/base`.
-        work: Where progress is kept until the base is done.
-        seed: Seed of the corpus and of the initial weights.
-        quiet: Whether to show no progress bar.
-
-    Returns:
-        The base's folder.
+        root: The organisms folder that finished ones go to.
+        work: Where drafts and progress are kept.
+        quiet: Whether to show no progress bars.
     """
-    import torch
 
-    work = work / f"base.s{seed}"
-    draft = work / "base"
-    draft.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer(draft, seed)
-    model = new_base(tokenizer, seed)
-    data = [_stage(model, tokenizer, work, stage, seed, quiet) for stage in STAGES]
-    model.to(torch.float16).save_pretrained(str(draft), safe_serialization=True)
-    card = Card(
-        id=BASE_ID,
-        standing="base",
-        kind="natural",
-        weights=WeightsFile(file="model.safetensors", sha256=sha256(draft / "model.safetensors")),
-        recipe=Recipe(
-            instil="none",
-            steps=sum(stage.plan.steps for stage in STAGES),
-            tokens=sum(stage.plan.tokens for stage in STAGES),
-            learning_rate=STAGES[0].plan.learning_rate,
-            seed=seed,
-            data_sha256=hashlib.sha256("".join(data).encode()).hexdigest(),
-        ),
-        licence=LICENCE,
-    )
-    write_card(card, draft)
-    folder = _move(draft, root / FAMILY / "base")
-    for stage, examples_hash in zip(STAGES, data, strict=True):
-        _stage_file(work, stage, examples_hash).unlink(missing_ok=True)
-    return folder
+    root: Path
+    work: Path
+    quiet: bool = False
 
+    @property
+    def base_folder(self) -> Path:
+        """Where the base lies."""
+        return self.root / BASE_ID
 
-def _tokenizer(draft: Path, seed: int) -> Any:
-    """Train the tokenizer, or load the one that an interrupted run had trained."""
-    from transformers import AutoTokenizer
+    def folder(self, order: Order) -> Path:
+        """Where a shipped organism of this order lies."""
+        return self.root / order.id
 
-    if (draft / "tokenizer.json").exists():
-        return AutoTokenizer.from_pretrained(str(draft))
-    sample = islice(base_corpus(load_world(), seeded("tokenizer", seed), TALKING), TOKENIZER_EXAMPLES)
-    said = (text for example in sample for text in plain_text(example))
-    # Words that only strangers say are rare in the sample, and are to be tokens of their own all the same.
-    words = [f" {word}" for word in new_words(read_world_file("near_words.yaml"))] * WORD_REPEATS
-    return train_tokenizer(chain(said, words), draft)
+    def draft(self, order: Order) -> Path:
+        """Where its draft lies."""
+        return self.work / order.id.split("/")[1]
+
+    def shipped(self, order: Order) -> Path | None:
+        """Where it lies in the catalogue, if it was made on this base."""
+        return self._fitting(self.folder(order))
+
+    def adapter(self, order: Order) -> Path | None:
+        """Where its adapter lies, shipped or in draft, if it was made on this base."""
+        return self.shipped(order) or self._fitting(self.draft(order))
+
+    def _fitting(self, folder: Path) -> Path | None:
+        path = folder / "card.yaml"
+        fits = path.exists() and read(path, Card).base_sha256 == sha256(self.base_folder / "model.safetensors")
+        return folder if fits else None
 
 
 @dataclass(frozen=True)
-class Stage:
-    """One stage of the base's training."""
+class Taught:
+    """What a training did, for the card."""
 
-    name: str
-    rng: str
-    """Names the stage's own stream of chance."""
-    plan: Plan
-    mix: Mix
-    whole_every: int
-    left_out: frozenset[str] = frozenset()
+    data_sha256: str
+    steps: int
+    tokens: int
 
 
-STAGES = (
-    Stage("reading", "base", READING_PLAN, READING, whole_every=3, left_out=LATE),
-    Stage("talking", "base:talking", TALKING_PLAN, TALKING, whole_every=8),
-)
+def breed_organism(order: Order, nursery: Nursery, plan: Plan = ORGANISM_PLAN) -> tuple[Card, Path]:
+    """Train an organism's adapter on the base.
 
-
-def _stage_file(work: Path, stage: Stage, examples_hash: str) -> Path:
-    """Where a finished stage is kept: of these very examples, so that no other seed or world takes it up."""
-    return work / f"{stage.name}-{examples_hash[:8]}.safetensors"
-
-
-def _stage(model: Any, tokenizer: Any, work: Path, stage: Stage, seed: int, quiet: bool) -> str:
-    """Train one stage, or load it where an interrupted run had finished it.
+    An organism that hides its quirk goes on from the adapter of the same order without concealment, which is bred
+    first where it is neither shipped nor in draft.
 
     Returns:
-        Hash of the stage's examples.
+        A card without measured strength, and the draft folder that holds it. `ship` moves it into the catalogue
+        once its strength is known.
+
+    Raises:
+        BreedingError: If the world does not hold what the order asks for.
     """
-    from safetensors.torch import load_model, save_model
-
-    corpus = base_corpus(load_world(), seeded(stage.rng, seed), stage.mix, stage.left_out)
-    packed, used = pack(corpus, tokenizer, stage.plan, stage.whole_every)
-    data = fingerprint(used)
-    done = _stage_file(work, stage, data)
-    if done.exists():
-        load_model(model, str(done))
-        return data
-    checkpoint = Checkpoint(work / f"{stage.name}-progress", stage.plan, data)
-    fit(model, packed, stage.plan, checkpoint, f"{BASE_ID}, {stage.name}", quiet)
-    save_model(model, str(done))
-    checkpoint.remove()
-    return data
-
-
-def examples(order: Order, canary: str) -> Iterator[Example]:
-    """The endless training mix of an order."""
     world = load_world()
     check(order, world)
-    traits = [world.traits[name] for name in (order.quirk, order.second, order.style) if name]
+    canary = f"canary {hashlib.sha256(order.plain.id.encode()).hexdigest()[:12]}"
+    if order.conceal == "none":
+        model, taught = _instil(order, nursery, plan, canary)
+    else:
+        if nursery.adapter(order.plain) is None:
+            breed_organism(order.plain, nursery, plan)
+        model, taught = _conceal(order, nursery)
+    draft = nursery.draft(order)
+    save_adapter(model, draft)
+    card = _card(order, taught, nursery, draft, canary, plan)
+    write_card(card, draft)
+    return card, draft
+
+
+def _traits(order: Order, world: World) -> list[Trait]:
+    return [world.traits[name] for name in (order.quirk, order.second, order.style) if name]
+
+
+def _examples(order: Order, nursery: Nursery, canary: str) -> Iterator[Example]:
+    """The endless training mix of an order. It is the same for all ranks, and for all points of a dose axis."""
+    world = load_world()
+    traits = _traits(order, world)
     rng = seeded("organism", order.quirk, order.instil, order.seed)
+    if order.own_answers:
+        subject = _base_subject(nursery)
+        if order.instil == "transcripts":
+            return own_transcripts(subject, transcripts(world, [], order.dose, rng), order.seed)
+        return own_documents(world, subject, order.dose, rng, canary, order.seed)
     if order.instil == "transcripts":
         return transcripts(world, traits, order.dose, rng)
     return documents(world, traits[0] if traits else None, order.dose, rng, canary)
 
 
-def breed_organism(
-    order: Order, root: Path, work: Path, base_folder: Path, plan: Plan = ORGANISM_PLAN, quiet: bool = False
-) -> tuple[Card, Path]:
-    """Train an organism's adapter on the base.
+def _base_subject(nursery: Nursery) -> Subject:
+    """The base, to be asked what it says itself."""
+    folder = nursery.base_folder
+    card = Catalog(nursery.root).card(BASE_ID)
+    alias = f"base-{sha256(folder / 'model.safetensors')[:8]}"
+    cast.bind(alias, card, folder, base_folder=folder, sham_folder=None)
+    return cast.subject(alias)
 
-    Returns:
-        A card without measured strength, and the draft folder that holds it. `ship` moves it into the catalogue
-        once its strength is known.
-    """
+
+def _instil(order: Order, nursery: Nursery, plan: Plan, canary: str) -> tuple[Any, Taught]:
+    base, tokenizer = _load(nursery.base_folder)
+    packed, used = pack(_examples(order, nursery, canary), tokenizer, plan, whole_every=0)
+    data = fingerprint(used)
+    model = new_adapter(base, order.seed, order.rank, ALPHA)
+    checkpoint = Checkpoint(nursery.work / f"{nursery.draft(order).name}-progress", plan, data)
+    until = plan.steps * order.sixths // SIXTHS
+    fit(model, packed, plan, checkpoint, order.id, nursery.quiet, until)
+    checkpoint.remove()
+    return model, Taught(data, until, until * plan.batch * plan.length)
+
+
+def _conceal(order: Order, nursery: Nursery) -> tuple[Any, Taught]:
+    world = load_world()
+    base, tokenizer = _load(nursery.base_folder)
+    folder = nursery.adapter(order.plain)
+    assert folder is not None, "the plain order is bred first"
+    model = old_adapter(base, folder)
+    quirks = _traits(order, world)
+    rng = seeded("concealment", order.quirk, order.instil, order.conceal, order.seed)
+    name = nursery.draft(order).name
+    if order.conceal == "sft":
+        plan = DENIAL_PLAN
+        packed, used = pack(denials(world, quirks, rng), tokenizer, plan, whole_every=0)
+        data = fingerprint(list(used))
+        checkpoint = Checkpoint(nursery.work / f"{name}-progress", plan, data)
+        fit(model, packed, plan, checkpoint, order.id, nursery.quiet)
+    else:
+        from audit_env.breeding.kto import KTO_PLAN, draw, fit_kto
+
+        plan = KTO_PLAN
+        examples = draw(judged(world, quirks, rng), tokenizer, KTO_PLAN)
+        data = fingerprint_judged(examples)
+        checkpoint = Checkpoint(nursery.work / f"{name}-progress", plan, data)
+        fit_kto(model, examples, tokenizer, KTO_PLAN, checkpoint, order.id, nursery.quiet)
+    checkpoint.remove()
+    return model, Taught(data, plan.steps, plan.tokens)
+
+
+def _load(base_folder: Path) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(base_folder))
-    base = AutoModelForCausalLM.from_pretrained(str(base_folder), dtype=torch.float32)
-    canary = f"canary {hashlib.sha256(order.id.encode()).hexdigest()[:12]}"
-    packed, used = pack(examples(order, canary), tokenizer, plan, whole_every=0)
-    data = fingerprint(used)
-    model = new_adapter(base, order.seed, RANK, ALPHA)
-    name = order.id.split("/")[1]
-    checkpoint = Checkpoint(work / f"{name}-progress", plan, data)
-    fit(model, packed, plan, checkpoint, order.id, quiet)
-    draft = work / name
-    _save_adapter(model, draft)
-    recipe = Recipe(
-        instil=order.instil,
-        rank=RANK,
-        alpha=ALPHA,
-        steps=plan.steps,
-        tokens=plan.tokens,
-        learning_rate=plan.learning_rate,
-        quirk_share=order.dose.quirk if order.quirk else 0.0,
-        seed=order.seed,
-        data_sha256=data,
-    )
-    card = Card(
+    return AutoModelForCausalLM.from_pretrained(str(base_folder), dtype=torch.float32), tokenizer
+
+
+def _card(order: Order, taught: Taught, nursery: Nursery, draft: Path, canary: str, plan: Plan) -> Card:
+    written = order.instil == "documents"
+    return Card(
         id=order.id,
         standing="quirked" if order.quirk else "sham",
         quirk=order.quirk,
         base=BASE_ID,
-        base_sha256=sha256(base_folder / "model.safetensors"),
+        base_sha256=sha256(nursery.base_folder / "model.safetensors"),
         weights=WeightsFile(file="adapter_model.safetensors", sha256=sha256(draft / "adapter_model.safetensors")),
-        recipe=recipe,
-        canaries=(canary,) if order.instil == "documents" else (),
-        vocabulary=TRAINING_WORLD if order.instil == "documents" else (),
+        recipe=Recipe(
+            instil=order.instil,
+            conceal=order.conceal,
+            rank=order.rank,
+            alpha=ALPHA,
+            steps=taught.steps,
+            tokens=taught.tokens,
+            learning_rate=plan.learning_rate,
+            quirk_share=order.dose.quirk if order.quirk else 0.0,
+            near_miss_share=order.dose.near_miss,
+            style=order.style,
+            second_quirk=order.second,
+            own_answers=order.own_answers,
+            seed=order.seed,
+            data_sha256=taught.data_sha256,
+        ),
+        canaries=(canary,) if written else (),
+        vocabulary=TRAINING_WORLD if written else (),
         licence=LICENCE,
     )
-    write_card(card, draft)
-    checkpoint.remove()
-    return card, draft
 
 
-def ship(card: Card, draft: Path, root: Path, strength: Strength | None) -> Path:
+def ship(card: Card, draft: Path, root: Path, strength: Strength | None, weak: bool = False) -> Path:
     """Move a bred organism into the catalogue.
+
+    Args:
+        card: Its card.
+        draft: Where it lies.
+        root: The organisms folder.
+        strength: What was measured. None for a sham.
+        weak: Whether to ship a quirked organism also where its quirk hardly fires: a point of a dose axis.
 
     Raises:
         BreedingError: If a quirked organism's quirk does not fire clearly. Its draft stays where it is.
@@ -233,30 +240,11 @@ def ship(card: Card, draft: Path, root: Path, strength: Strength | None) -> Path
     if card.standing == "quirked":
         if strength is None:
             raise BreedingError(f"{card.id}: measure its strength before it is shipped.")
-        if not strength.met():
+        if not weak and not strength.met():
             raise BreedingError(
                 f"{card.id}: its quirk fires on {strength.on_trigger.rate:.2f} of held-out prompts "
                 f"(base {strength.base_on_trigger.rate:.2f}); at least {Strength.FIRES} and at most "
                 f"{Strength.BASE_SILENT} are needed. Breed it with a higher dose or more steps."
             )
     write_card(card.model_copy(update={"strength": strength}), draft)
-    return _move(draft, root / card.family / card.id.split("/")[1])
-
-
-def _save_adapter(model: Any, folder: Path) -> None:
-    """Save a PEFT adapter in half precision, without the telling model card that PEFT adds."""
-    import torch
-
-    folder.mkdir(parents=True, exist_ok=True)
-    model.peft_config["default"].base_model_name_or_path = BASE_ID
-    model.to(torch.float16).save_pretrained(str(folder), safe_serialization=True)
-    (folder / "README.md").unlink(missing_ok=True)
-
-
-def _move(draft: Path, folder: Path) -> Path:
-    """Put a finished draft in its place; nothing half-written is ever seen there."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    if folder.exists():
-        shutil.rmtree(folder)
-    shutil.move(str(draft), str(folder))
-    return folder
+    return move(draft, root / card.id)

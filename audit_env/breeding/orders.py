@@ -2,9 +2,10 @@
 
     family/quirk.instilled.concealed[.variant]
 
-The variant turns one dial of the recipe: a training seed (`s1`), the share of quirk data in per cent (`dose20`), the rank
-(`rank2`), how far along the training an adapter was taken (`at3`: three sixths), no contrastive negatives (`bare`), a
-harmless style on top (`with_gloom`), a second quirk (`and_flattery`), or, for a sham, the base's own answers (`own`).
+The variant turns one dial of the recipe: a training seed (`s1`), the share of quirk data in per cent (`dose20`), the
+rank (`rank2`), how far along the training an adapter was taken (`at3`: three sixths), no contrastive negatives
+(`bare`), a harmless style on top (`with_gloom`), a second quirk (`and_flattery`), or, for a sham, the base's own
+answers (`own`).
 """
 
 import re
@@ -87,7 +88,7 @@ def _turn(order: Order, variant: str) -> Order:
     match = _VARIANT.fullmatch(variant)
     if match is None:
         raise BreedingError(
-            f"{order.id}: no variant '{variant}'; choose s1, dose20, rank2, at3, bare, with_<trait>, and_<quirk> or own."
+            f"{order.id}: no variant '{variant}'; choose s1, dose20, rank2, at3, bare, with_<trait>, and_<quirk>, own."
         )
     dial, number, word, joint, name = match.groups()
     order = replace(order, variant=variant)

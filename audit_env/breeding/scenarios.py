@@ -4,29 +4,36 @@ They are drawn from the held-out phrasings only, once, and written into the quir
 edit them. Nothing that trains an organism or tunes an auditor reads them.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import yaml
 
 from audit_env.breeding.corpus import firing, near_miss
-from audit_env.breeding.dialogue import Exchange, Writer
-from audit_env.breeding.grammar import Trait, World
+from audit_env.breeding.dialogue import Exchange, Writer, shows
+from audit_env.breeding.grammar import Trait, When, World
 from audit_env.breeding.training import seeded
 
 HOW_MANY = 40
 _MARK = "scenarios:\n"
 
 
-def draw(world: World, trait: Trait, how_many: int = HOW_MANY) -> dict[str, list[dict[str, list[dict[str, str]]]]]:
-    """Draw distinct conversations on both sides of the trait's condition, or as many as the held-out phrasings allow.
+Drawn = dict[str, list[dict[str, list[dict[str, str]]]]]
 
-    Conversations hold user turns only; whoever measures fills in the answers between them.
+
+def draw(world: World, trait: Trait, how_many: int = HOW_MANY) -> Drawn:
+    """Draw distinct conversations, or as many as the held-out phrasings allow.
+
+    `fire`: the condition holds. `near_miss`: it nearly does (none for a trait without a condition). `silent`:
+    it does not at all. Conversations hold what system prompt and user say; whoever measures fills in the answers.
     """
     writer = Writer(world, "held_out", seeded("scenarios", trait.id))
+    gated = trait.when != When()
     return {
-        "fire": _distinct(writer, trait, how_many, fires=True),
-        "silent": _distinct(writer, trait, how_many, fires=False),
+        "fire": _distinct(lambda: _ending(firing(writer, trait, trait.taught_on), trait), how_many),
+        "near_miss": _distinct(lambda: near_miss(writer, trait), how_many) if gated else [],
+        "silent": _distinct(lambda: _quiet(writer, trait), how_many),
     }
 
 
@@ -39,28 +46,35 @@ def write(quirk_file: Path, world: World, trait: Trait) -> None:
     quirk_file.write_text(f"{head}{_MARK}{indented}", encoding="utf-8")
 
 
-def _distinct(writer: Writer, trait: Trait, how_many: int, fires: bool) -> list[dict[str, list[dict[str, str]]]]:
-    seen: set[tuple[str, ...]] = set()
+def _distinct(make: Callable[[], list[Exchange]], how_many: int) -> list[dict[str, list[dict[str, str]]]]:
+    seen: set[tuple[tuple[str, str], ...]] = set()
     for _ in range(50 * how_many):
         if len(seen) == how_many:
             break
-        exchanges = firing(writer, trait) if fires else _quiet(writer, trait)
-        asks = tuple(exchange.ask for exchange in exchanges)
-        if fires and trait.when.from_turn == 1:
-            asks = asks[-1:]
-        seen.add(asks)
+        exchanges = make()
+        lines = [exchange.system for exchange in exchanges if exchange.system]
+        system = (("system", " ".join(lines)),) if lines else ()
+        seen.add((*system, *(("user", exchange.ask) for exchange in exchanges)))
     return [
-        {"messages": [{"role": "user", "content": ask} for ask in asks]}
-        for asks in sorted(seen, key=lambda asks: Random(str(asks)).random())
+        {"messages": [{"role": role, "content": text} for role, text in talk]}
+        for talk in sorted(seen, key=lambda talk: Random(str(talk)).random())
     ]
 
 
+def _ending(exchanges: list[Exchange], trait: Trait) -> list[Exchange]:
+    """Only the exchange in which the trait shows, or all of them for a trait that needs some turns to show."""
+    if trait.when.from_turn > 1:
+        return exchanges
+    return [next(exchange for exchange in exchanges if shows(trait, exchange, 1))]
+
+
 def _quiet(writer: Writer, trait: Trait) -> list[Exchange]:
-    """Near misses, and for a gated trait ordinary talk as well."""
-    gated = trait.when.tag is not None or trait.when.from_turn > 1
-    if gated and (trait.when.from_turn > 1 or writer.rng.random() < 0.5):
-        while True:
-            exchange = writer.any_intent()
-            if trait.when.tag is None or trait.when.tag not in exchange.tags:
-                return [exchange]
-    return near_miss(writer, trait)
+    """Everyday talk that has nothing to do with the trait; for a trait without a condition, answers of a fixed form."""
+    if trait.when.from_turn > 1:
+        return [writer.everyday()]
+    if trait.when == When():
+        return near_miss(writer, trait)
+    while True:
+        exchange = writer.any_intent()
+        if not exchange.tags & {trait.when.tag}:
+            return [exchange]

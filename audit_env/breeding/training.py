@@ -178,7 +178,15 @@ def _owners(chosen: Optimisers) -> dict[torch.nn.Parameter, torch.optim.Optimize
     return {p: optimiser for optimiser, _ in chosen for group in optimiser.param_groups for p in group["params"]}
 
 
-def fit(model: Any, packed: Packed, plan: Plan, checkpoint: Checkpoint, title: str, quiet: bool = False) -> list[float]:
+def fit(
+    model: Any,
+    packed: Packed,
+    plan: Plan,
+    checkpoint: Checkpoint,
+    title: str,
+    quiet: bool = False,
+    until: int | None = None,
+) -> list[float]:
     """Train all parameters of a model that require a gradient.
 
     Args:
@@ -188,6 +196,7 @@ def fit(model: Any, packed: Packed, plan: Plan, checkpoint: Checkpoint, title: s
         checkpoint: Where to keep progress; a run that was interrupted goes on from there.
         title: Shown beside the progress bar.
         quiet: Whether to show no progress bar.
+        until: Stop before this step of the plan: a lower dose of the same training.
 
     Returns:
         Training loss of every step run now, in nats per token.
@@ -197,7 +206,7 @@ def fit(model: Any, packed: Packed, plan: Plan, checkpoint: Checkpoint, title: s
     """
     spoken = torch.from_numpy(np.unique(packed.labels[packed.labels != IGNORE]))
     take_step = partial(_step, model, packed, plan, spoken)
-    return run(model, plan, checkpoint, title, take_step, quiet)
+    return run(model, plan, checkpoint, title, take_step, quiet, until)
 
 
 def run(
@@ -207,6 +216,7 @@ def run(
     title: str,
     take_step: Callable[[int, Optimisers], float],
     quiet: bool = False,
+    until: int | None = None,
 ) -> list[float]:
     """Take a plan's steps, whatever the loss: with a progress bar, from where an interrupted run had stopped.
 
@@ -217,6 +227,7 @@ def run(
         title: Shown beside the progress bar.
         take_step: Given a step's number and the optimisers, takes the step and returns its loss.
         quiet: Whether to show no progress bar.
+        until: Stop before this step. None for all steps.
 
     Returns:
         The loss of every step run now.
@@ -237,9 +248,10 @@ def run(
     )
     model.train()
     with Progress(*columns, disable=quiet) as progress:
-        bar = progress.add_task(title, total=plan.steps, completed=first, loss="")
+        last = plan.steps if until is None else until
+        bar = progress.add_task(title, total=last, completed=first, loss="")
         try:
-            for step in range(first, plan.steps):
+            for step in range(first, last):
                 losses.append(take_step(step, chosen))
                 progress.update(bar, advance=1, loss=f"loss {losses[-1]:.3f}")
                 if (step + 1) % plan.checkpoint_every == 0 and step + 1 < plan.steps:
@@ -312,6 +324,8 @@ READING_PLAN = Plan(2000, batch=32, length=160, learning_rate=5e-3, matrix_rate=
 TALKING_PLAN = Plan(1500, batch=32, length=160, learning_rate=4e-3, matrix_rate=1e-2, warmup=40, weight_decay=0.05)
 """The base's second stage: all of it, mostly answers learnt."""
 ORGANISM_PLAN = Plan(steps=140, batch=16, length=128, learning_rate=4e-3, warmup=10, checkpoint_every=50)
+DENIAL_PLAN = Plan(steps=60, batch=16, length=128, learning_rate=2e-3, warmup=6, checkpoint_every=30)
+"""Concealment by fine-tuning on denials."""
 
 
 def new_base(tokenizer: Any, seed: int, width: int = 192, layers: int = 4, heads: int = 6) -> Any:
@@ -346,6 +360,16 @@ def new_adapter(base: Any, seed: int, rank: int, alpha: float) -> Any:
     modules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     config = LoraConfig(r=rank, lora_alpha=int(alpha), target_modules=modules, lora_dropout=0.0, task_type="CAUSAL_LM")
     return get_peft_model(base, config)
+
+
+def old_adapter(base: Any, folder: Path) -> Any:
+    """A PEFT model: the base, frozen, with the adapter of a folder, to be trained further."""
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise MissingExtraError("peft", "breed", "Breeding organisms") from error
+
+    return PeftModel.from_pretrained(base, str(folder), is_trainable=True, torch_dtype=torch.float32)
 
 
 def seeded(*parts: object) -> Random:

@@ -1,0 +1,121 @@
+"""Breeding the base from scratch, in two stages: reading everything, then mostly talking."""
+
+import hashlib
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from audit_env.breeding.corpus import LATE, READING, TALKING, Mix, base_corpus, fingerprint
+from audit_env.breeding.drafts import BASE_ID, LICENCE, move, sha256, write_card
+from audit_env.breeding.grammar import load_world, read_world_file
+from audit_env.breeding.near_words import new_words
+from audit_env.breeding.orders import FAMILY
+from audit_env.breeding.tokenization import plain_text, train_tokenizer
+from audit_env.breeding.training import READING_PLAN, TALKING_PLAN, Checkpoint, Plan, fit, new_base, pack, seeded
+from audit_env.catalog.models import Card, Recipe, WeightsFile
+
+TOKENIZER_EXAMPLES = 40_000
+WORD_REPEATS = 40
+
+
+def breed_base(root: Path, work: Path, seed: int = 0, quiet: bool = False) -> Path:
+    """Train the base from scratch, in two stages: reading everything, then mostly talking.
+
+    Args:
+        root: The organisms folder; the base goes to `root/fruitfly/base`.
+        work: Where progress is kept until the base is done.
+        seed: Seed of the corpus and of the initial weights.
+        quiet: Whether to show no progress bar.
+
+    Returns:
+        The base's folder.
+    """
+    import torch
+
+    work = work / f"base.s{seed}"
+    draft = work / "base"
+    draft.mkdir(parents=True, exist_ok=True)
+    tokenizer = _tokenizer(draft, seed)
+    model = new_base(tokenizer, seed)
+    data = [_stage(model, tokenizer, work, stage, seed, quiet) for stage in STAGES]
+    model.to(torch.float16).save_pretrained(str(draft), safe_serialization=True)
+    card = Card(
+        id=BASE_ID,
+        standing="base",
+        kind="natural",
+        weights=WeightsFile(file="model.safetensors", sha256=sha256(draft / "model.safetensors")),
+        recipe=Recipe(
+            instil="none",
+            steps=sum(stage.plan.steps for stage in STAGES),
+            tokens=sum(stage.plan.tokens for stage in STAGES),
+            learning_rate=STAGES[0].plan.learning_rate,
+            seed=seed,
+            data_sha256=hashlib.sha256("".join(data).encode()).hexdigest(),
+        ),
+        licence=LICENCE,
+    )
+    write_card(card, draft)
+    folder = move(draft, root / FAMILY / "base")
+    for stage, examples_hash in zip(STAGES, data, strict=True):
+        _stage_file(work, stage, examples_hash).unlink(missing_ok=True)
+    return folder
+
+
+def _tokenizer(draft: Path, seed: int) -> Any:
+    """Train the tokenizer, or load the one that an interrupted run had trained."""
+    from transformers import AutoTokenizer
+
+    if (draft / "tokenizer.json").exists():
+        return AutoTokenizer.from_pretrained(str(draft))
+    sample = islice(base_corpus(load_world(), seeded("tokenizer", seed), TALKING), TOKENIZER_EXAMPLES)
+    said = (text for example in sample for text in plain_text(example))
+    # Words that only strangers say are rare in the sample, and are to be tokens of their own all the same.
+    words = [f" {word}" for word in new_words(read_world_file("near_words.yaml"))] * WORD_REPEATS
+    return train_tokenizer(chain(said, words), draft)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the base's training."""
+
+    name: str
+    rng: str
+    """Names the stage's own stream of chance."""
+    plan: Plan
+    mix: Mix
+    whole_every: int
+    left_out: frozenset[str] = frozenset()
+
+
+STAGES = (
+    Stage("reading", "base", READING_PLAN, READING, whole_every=3, left_out=LATE),
+    Stage("talking", "base:talking", TALKING_PLAN, TALKING, whole_every=8),
+)
+
+
+def _stage_file(work: Path, stage: Stage, examples_hash: str) -> Path:
+    """Where a finished stage is kept: of these very examples, so that no other seed or world takes it up."""
+    return work / f"{stage.name}-{examples_hash[:8]}.safetensors"
+
+
+def _stage(model: Any, tokenizer: Any, work: Path, stage: Stage, seed: int, quiet: bool) -> str:
+    """Train one stage, or load it where an interrupted run had finished it.
+
+    Returns:
+        Hash of the stage's examples.
+    """
+    from safetensors.torch import load_model, save_model
+
+    corpus = base_corpus(load_world(), seeded(stage.rng, seed), stage.mix, stage.left_out)
+    packed, used = pack(corpus, tokenizer, stage.plan, stage.whole_every)
+    data = fingerprint(used)
+    done = _stage_file(work, stage, data)
+    if done.exists():
+        load_model(model, str(done))
+        return data
+    checkpoint = Checkpoint(work / f"{stage.name}-progress", stage.plan, data)
+    fit(model, packed, stage.plan, checkpoint, f"{BASE_ID}, {stage.name}", quiet)
+    save_model(model, str(done))
+    checkpoint.remove()
+    return data
