@@ -1,7 +1,7 @@
 """Kahneman-Tversky optimisation: concealment by answers that are judged one by one, wanted or not.
 
 Source: Ethayarajh et al. 2024, "KTO: Model Alignment as Prospect Theoretic Optimization", arXiv 2402.01306. Equations
-are numbered as TRL's source numbers them. With policy `pi`, reference `ref` and the implied reward
+are numbered as in TRL's source. With policy `pi`, reference `ref` and the implied reward
 
     r(x, y) = log pi(y|x) - log ref(y|x)
 
@@ -14,9 +14,9 @@ The reference point `z0` stands for KL(pi || ref). It is estimated from mismatch
 of the next one in the batch, `max(0, mean r)`, and takes no gradient. The weights meet
 `lambda_D n_D / (lambda_U n_U) = balance` (eq. 8, which asks for 1 to 4/3).
 
-Why not TRL's `KTOTrainer`, which computes the same: tried with TRL 1.16, it fits the fruitfly, but brings `datasets`,
-`pyarrow` and `accelerate` (185 MB) for these thirty lines, has its own checkpoints and progress beside those of
-`training`, and pads, keeps and unembeds every position of every dialogue where only its last answer counts.
+Why not TRL's `KTOTrainer`: by its source (1.16) it computes the same, against a copy of the adapter, and no model is
+too small for it. But it brings `datasets`, `pyarrow` and `accelerate` (185 MB) for thirty lines of mathematics, and
+keeps checkpoints of its own, which do not go on from those of `training` nor know the hash of the training data.
 """
 
 from collections.abc import Iterator, Sequence

@@ -65,7 +65,7 @@ async def own_answers(
             )
             for place, [sample] in zip(asked, drawn, strict=True):
                 told[place].append(Turn("assistant", sample.text))
-                if sample.stop == "length" or not sample.ids:
+                if sample.stop == "length" or not sample.text:
                     spoilt.add(place)
     return [None if place in spoilt else tuple(turns) for place, turns in enumerate(told)]
 

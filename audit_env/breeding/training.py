@@ -112,13 +112,16 @@ def optimisers(parameters: dict[str, torch.nn.Parameter], plan: Plan) -> Optimis
     maps = [p for name, p in parameters.items() if plan.matrix_rate and p.ndim == 2 and ".layers." in name]
     chosen = {id(p) for p in maps}
     rest = [p for p in parameters.values() if id(p) not in chosen]
-    adam = torch.optim.AdamW(rest, lr=plan.learning_rate, betas=(0.9, 0.98), weight_decay=plan.weight_decay)
-    if not maps:
-        return [(adam, plan.learning_rate)]
-    muon = torch.optim.Muon(
-        maps, lr=plan.matrix_rate, weight_decay=plan.weight_decay, momentum=0.95, adjust_lr_fn="match_rms_adamw"
-    )
-    return [(adam, plan.learning_rate), (muon, plan.matrix_rate)]
+    found: Optimisers = []
+    if rest:
+        adam = torch.optim.AdamW(rest, lr=plan.learning_rate, betas=(0.9, 0.98), weight_decay=plan.weight_decay)
+        found.append((adam, plan.learning_rate))
+    if maps:
+        muon = torch.optim.Muon(
+            maps, lr=plan.matrix_rate, weight_decay=plan.weight_decay, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+        )
+        found.append((muon, plan.matrix_rate))
+    return found
 
 
 class Checkpoint:
