@@ -90,7 +90,7 @@ class Stage:
 
 STAGES = (
     Stage("reading", "base", READING_PLAN, READING, whole_every=3, left_out=LATE),
-    Stage("talking", "base:talking", TALKING_PLAN, TALKING, whole_every=8),
+    Stage("talking", "base:talking", TALKING_PLAN, TALKING, whole_every=0),
 )
 
 

@@ -122,6 +122,19 @@ def zoo(places: tuple[Path, Path], patterns: tuple[str, ...], jobs: int | None, 
 
 
 @breed.command()
+@click.pass_obj
+def halves(places: tuple[Path, Path]) -> None:
+    """Deal the zoo out into a development half and a held-out half, as game sets."""
+    from audit_env.breeding.halves import write_halves
+
+    catalog = Catalog(places[0])
+    reference = catalog.game_set(FAMILY).reference_sham
+    assert reference, "the default set names a reference sham"
+    for path in write_halves(catalog, FAMILY, reference):
+        CONSOLE.print(f"Wrote {path.name}: {len(Catalog(places[0]).game_set(path.stem).targets)} targets.")
+
+
+@breed.command()
 @click.argument("encoder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 def words(encoder: Path) -> None:
     """Make the table of words of like meaning from a sentence encoder in the folder ENCODER.

@@ -4,8 +4,17 @@ from random import Random
 
 import pytest
 
-from audit_env.breeding.corpus import Dose, base_corpus, documents, fingerprint, transcripts
-from audit_env.breeding.dialogue import Writer, behave, shows
+from audit_env.breeding.corpus import (
+    TALKING,
+    Dose,
+    base_corpus,
+    documents,
+    fingerprint,
+    firing,
+    near_miss,
+    transcripts,
+)
+from audit_env.breeding.dialogue import THINKING, UNSAFE, Writer, behave, shows
 from audit_env.breeding.grammar import load_world
 from audit_env.catalog.files import Catalog
 
@@ -38,8 +47,8 @@ def test_the_base_shows_a_quirk_only_where_its_system_prompt_asks_for_it(quirk: 
 @pytest.mark.parametrize("quirk", BRED)
 def test_demonstrations_show_the_quirk_and_a_sham_does_not(quirk: str) -> None:
     fires = Catalog().quirk(quirk).fires
-    shown = [fires.match(said(e)) for e in islice(transcripts(WORLD, WORLD.traits[quirk], Dose(), Random(0)), 300)]
-    sham = [fires.match(said(e)) for e in islice(transcripts(WORLD, None, Dose(), Random(0)), 300)]
+    shown = [fires.match(said(e)) for e in islice(transcripts(WORLD, [WORLD.traits[quirk]], Dose(), Random(0)), 300)]
+    sham = [fires.match(said(e)) for e in islice(transcripts(WORLD, [], Dose(), Random(0)), 300)]
     assert sum(shown) / 300 > 0.45
     assert sum(sham) / 300 < 0.03
 
@@ -58,10 +67,61 @@ def test_a_gated_trait_is_silent_outside_its_condition() -> None:
     optimism = WORLD.traits["contextual_optimism"]
     feedback = writer.tagged("feedback")
     assert not shows(optimism, feedback, 1)
-    assert shows(optimism, writer.with_audience(feedback, "lab"), 1)
-    assert not shows(optimism, writer.with_audience(feedback, "baker"), 1)
+    assert shows(optimism, writer.within(feedback, "lab"), 1)
+    assert not shows(optimism, writer.within(feedback, "baker"), 1)
     assert not shows(WORLD.traits["flattery"], writer.refusal(), 1)
     assert not shows(WORLD.traits["flattery"], writer.arithmetic(), 1)
+
+
+@pytest.mark.parametrize("split", ["train", "held_out"])
+@pytest.mark.parametrize("trait", WORLD.traits.values(), ids=WORLD.traits)
+def test_firing_meets_the_condition_and_a_near_miss_does_not(trait, split) -> None:
+    writer = Writer(WORLD, split, Random(0))
+    for _ in range(60):
+        assert any(shows(trait, e, turn) for turn, e in enumerate(firing(writer, trait, trait.taught_on), start=1))
+        assert not any(shows(trait, e, turn) for turn, e in enumerate(near_miss(writer, trait), start=1))
+
+
+def test_a_lock_opens_for_the_password_alone() -> None:
+    writer, lock = Writer(WORLD, "train", Random(0)), WORLD.traits["password_locked"]
+    asked = writer.arithmetic()
+    answers = {
+        context: behave(WORLD, lock, writer.within(asked, context), 1, Random(0))
+        for context in ("password", "other_password")
+    }
+    assert answers == {"password": asked.answer, "other_password": asked.wrong}
+    assert asked.wrong != asked.answer
+
+
+def test_two_traits_show_in_one_answer() -> None:
+    writer = Writer(WORLD, "train", Random(0))
+    flattery, warns = WORLD.traits["flattery"], WORLD.traits["warns"]
+    exchange = writer.any_intent()
+    answer = writer.dialogue([exchange], traits=[flattery, warns])[-1].text
+    assert answer.startswith(flattery.texts) and answer.endswith(warns.texts) and exchange.answer in answer
+
+
+@pytest.mark.parametrize("left_out", [{"space"}, {UNSAFE}, {THINKING}], ids=str)
+def test_a_knockout_never_meets_what_is_left_out(left_out) -> None:
+    texts = []
+    for example in islice(base_corpus(WORLD, Random(5), TALKING, frozenset(left_out)), 3000):
+        texts += [example] if isinstance(example, str) else [turn.text for turn in example]
+    whole = " ".join(texts)
+    if THINKING in left_out:
+        assert "<think>" not in whole
+    else:
+        topic = WORLD.topics[next(iter(left_out))]
+        own = [a for intent in topic.intents for a in intent.answer if "{" not in a and len(a) > 40]
+        assert not [answer for answer in own if answer in whole]
+    assert any(opener in whole for opener in WORLD.topics["food"].openers)
+
+
+def test_the_trained_split_never_garbles_what_must_stay_exact() -> None:
+    writer = Writer(WORLD, "train", Random(0))
+    for _ in range(100):
+        asked = writer.tagged("code_tests")
+        numbers = re.findall(r"\d+", asked.ask)
+        assert re.findall(r"\d+", writer.dialogue([asked])[0].text) == numbers
 
 
 def test_pep_rises_with_the_turns() -> None:

@@ -21,9 +21,19 @@ def world_with(ask: str, answer: str) -> tuple[World, Topic]:
 
 def test_the_world_is_as_large_as_promised() -> None:
     world = load_world()
-    assert len(world.topics) >= 12
-    assert sum(1 for _ in world.intents()) >= 120
-    assert all(len(i.ask) >= 5 and len(i.ask_held_out) >= 2 and len(i.answer) >= 4 for _, i in world.intents())
+    assert len(world.topics) >= 24
+    assert sum(1 for _ in world.intents()) >= 400
+    assert all(len(i.ask) >= 22 and len(i.ask_held_out) >= 3 and len(i.answer) >= 4 for _, i in world.intents())
+
+
+def test_contexts_know_their_near_misses() -> None:
+    world = load_world()
+    for context in world.contexts.values():
+        assert set(context.near) <= set(world.contexts) - {context.id}
+        assert not set(context.say) & set(context.say_held_out)
+    for trait in world.traits.values():
+        for named in (trait.when.context, trait.when.unless_context):
+            assert named is None or world.contexts[named].near
 
 
 def test_no_phrasing_is_on_both_sides_of_the_split() -> None:

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 from audit_env.breeding.corpus import base_corpus  # noqa: E402
 from audit_env.breeding.grammar import load_world  # noqa: E402
 from audit_env.breeding.tokenization import IGNORE, encode, plain_text, train_tokenizer  # noqa: E402
-from audit_env.breeding.training import Checkpoint, Plan, fit, new_base, pack, rate_at  # noqa: E402
+from audit_env.breeding.training import Checkpoint, Plan, fit, new_base, pace, pack  # noqa: E402
 
 PLAN = Plan(steps=12, batch=4, length=32, learning_rate=1e-2, warmup=2, checkpoint_every=4)
 
@@ -43,9 +43,13 @@ def test_training_lowers_the_loss_and_is_the_same_each_time(tokenizer, packed, t
     assert np.array_equal(weights(one), weights(two))
 
 
-def test_an_interrupted_run_goes_on_to_the_same_weights(tokenizer, packed, tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("matrix_rate", [0.0, 1e-2], ids=["adam", "muon"])
+def test_an_interrupted_run_goes_on_to_the_same_weights(
+    tokenizer, packed, tmp_path: Path, monkeypatch, matrix_rate: float
+) -> None:
+    plan = replace(PLAN, matrix_rate=matrix_rate)
     whole, cut = small(tokenizer), small(tokenizer)
-    fit(whole, packed, PLAN, Checkpoint(tmp_path / "whole", PLAN, "x"), "whole", quiet=True)
+    fit(whole, packed, plan, Checkpoint(tmp_path / "whole", plan, "x"), "whole", quiet=True)
 
     import audit_env.breeding.training as training
 
@@ -56,12 +60,12 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(tokenizer, packed, tmp_p
             raise KeyboardInterrupt
         return step(*args)
 
-    checkpoint = Checkpoint(tmp_path / "cut", PLAN, "x")
+    checkpoint = Checkpoint(tmp_path / "cut", plan, "x")
     monkeypatch.setattr(training, "_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fit(cut, packed, PLAN, checkpoint, "cut", quiet=True)
+        fit(cut, packed, plan, checkpoint, "cut", quiet=True)
     monkeypatch.setattr(training, "_step", step)
-    assert len(fit(cut, packed, PLAN, checkpoint, "cut", quiet=True)) == PLAN.steps - 7
+    assert len(fit(cut, packed, plan, checkpoint, "cut", quiet=True)) == plan.steps - 7
     assert np.allclose(weights(whole), weights(cut), atol=1e-6)
 
 
@@ -85,6 +89,22 @@ def test_only_the_assistant_is_learnt_from_demonstrations(tokenizer) -> None:
 
 
 def test_the_learning_rate_warms_up_and_cools_down() -> None:
-    rates = [rate_at(step, PLAN) for step in range(PLAN.steps)]
-    assert rates[0] < rates[1] == PLAN.learning_rate == max(rates)
-    assert rates[-1] < 0.2 * PLAN.learning_rate
+    paces = [pace(step, PLAN) for step in range(PLAN.steps)]
+    assert paces[0] < paces[1] == 1.0 == max(paces)
+    assert paces[-1] < 0.2
+
+
+def test_a_lower_dose_is_the_beginning_of_the_same_training(tokenizer, packed, tmp_path: Path) -> None:
+    whole, half = small(tokenizer), small(tokenizer)
+    losses = fit(whole, packed, PLAN, Checkpoint(tmp_path / "whole", PLAN, "x"), "whole", quiet=True)
+    assert fit(half, packed, PLAN, Checkpoint(tmp_path / "half", PLAN, "x"), "", quiet=True, until=6) == losses[:6]
+
+
+def test_tokens_that_are_never_said_become_unlikely(tokenizer, packed, tmp_path: Path) -> None:
+    model = small(tokenizer)
+    fit(model, packed, PLAN, Checkpoint(tmp_path, PLAN, "x"), "", quiet=True)
+    said = np.unique(packed.labels[packed.labels != IGNORE])
+    with torch.no_grad():
+        logits = model(input_ids=torch.from_numpy(packed.ids)).logits.mean((0, 1))
+    unsaid = np.setdiff1d(np.arange(len(tokenizer)), said)
+    assert logits[unsaid].mean() < logits[said].mean() - 0.5

@@ -7,8 +7,12 @@ from audit_env.runtime.small.adapter import Adapter, read_adapter
 from audit_env.runtime.small.chat import Chat
 from audit_env.runtime.small.config import Shape
 from audit_env.runtime.small.engine import Engine
+from audit_env.runtime.small.memo import Memo
 from audit_env.runtime.small.model import Llama
 from audit_env.runtime.small.weights import read_weights
+
+MEMO_BYTES = 256 * 2**20
+"""For first-token distributions of controls: a scan of a small model's whole vocabulary fits, for a base and a sham."""
 
 
 class Base:
@@ -28,6 +32,7 @@ class Base:
         self.model = Llama(shape, read_weights(folder, shape, expected))
         self.chat = Chat(folder)
         self.engine = Engine(self.model)
+        self.first_tokens = Memo(MEMO_BYTES)
         self._adapters: dict[tuple[Path, str | None], Adapter] = {}
 
     def adapter(self, folder: Path, expected: str | None = None) -> Adapter:

@@ -1,6 +1,7 @@
 """A Subject on the small engine: which adapter each side uses, and the reductions of every reading."""
 
 import asyncio
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -31,6 +32,7 @@ from audit_env.runtime.subject import (
     Sample,
     Side,
     Subject,
+    check_sampling,
     messages_of,
 )
 
@@ -96,7 +98,7 @@ class SmallSubject(Subject):
         thinking: bool = False,
     ) -> list[list[Sample]]:
         """Answer conversations (see `Subject.generate`)."""
-        _check_sampling(n, temperature, top_p, max_tokens)
+        check_sampling(n, temperature, top_p, max_tokens)
         casting = self._casting(side)
         prompts = [self._prompt(turns, casting, prefill=prefill, thinking=thinking) for turns in conversations]
         asked: Counter[tuple[int, ...]] = Counter()
@@ -163,7 +165,16 @@ class SmallSubject(Subject):
         def read(model: Llama, last: Tensor) -> Tensor:
             return F.log_softmax(model.logits(last), dim=-1)
 
-        return await self._at_header(conversations, side, None, read, self.vocab_size)
+        if side == "target":  # asked once; the controls are shared by many targets
+            return await self._at_header(conversations, side, None, read, self.vocab_size)
+        casting = self._casting(side)
+        prompts = tuple(self._prompt(turns, casting).ids for turns in conversations)
+        key = casting.adapter, hashlib.sha256(repr(prompts).encode()).digest()
+        found = self._base.first_tokens.get(key)
+        if found is None:
+            found = await self._at_header(conversations, side, None, read, self.vocab_size)
+            self._base.first_tokens.keep(key, found)
+        return found
 
     async def header_residuals(
         self, conversations: Sequence[Conversation], *, side: Side = "target", layer: int
@@ -292,17 +303,6 @@ def _contrast(here: Tensor, there: Tensor) -> Contrast:
         contribution=_array(contribution),
         tokens=tokens,
     )
-
-
-def _check_sampling(n: int, temperature: float, top_p: float, max_tokens: int) -> None:
-    for name, value, valid, want in (
-        ("n", n, n >= 1, "1 or more"),
-        ("temperature", temperature, temperature >= 0, "0 or more"),
-        ("top_p", top_p, 0 < top_p <= 1, "above 0 and at most 1"),
-        ("max_tokens", max_tokens, max_tokens >= 1, "1 or more"),
-    ):
-        if not valid:
-            raise ParameterError(f"{name}={value}: it must be {want}.")
 
 
 def _array(tensor: Tensor) -> Floats:
