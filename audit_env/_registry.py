@@ -17,5 +17,14 @@ def organism() -> type[ModelAPI]:
 
 
 # By name, since tasks and agents are mapped into the package when it is installed, where no type checker looks.
-for _module in ("agents.investigator", "agents.scripted", "game.scorer", "tasks.hidden_objective"):
+for _module in (
+    "agents.investigator",
+    "agents.scripted",
+    "game.scorer",
+    "phenotype.persistence_eval",
+    "phenotype.strength_eval",
+    "tasks.hidden_objective",
+    "tasks.persistence",
+    "tasks.quirk_strength",
+):
     import_module(f"audit_env.{_module}")

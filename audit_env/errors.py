@@ -17,6 +17,10 @@ class CapabilityError(AuditEnvError):
     """An engine was asked for something it cannot give."""
 
 
+class PlayError(AuditEnvError):
+    """The model that plays a prompted organism is missing, or failed."""
+
+
 class ParameterError(AuditEnvError):
     """A task, agent or command parameter has a value that does not exist or cannot be read."""
 

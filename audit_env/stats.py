@@ -102,6 +102,34 @@ def wilson(successes: float, n: int, z: float = Z95) -> Interval:
     return Interval(rate, *_score_bounds(rate, n, z), n=n, clusters=n, effective_n=float(n))
 
 
+def fisher_exact(successes: int, n: int, other_successes: int, other_n: int) -> float:
+    """Two-sided p-value of two proportions being the same, exact at any sample size.
+
+    Fisher (1922), "On the interpretation of chi-squared from contingency tables", JRSS 85:87-94: the chance, given
+    both margins, of a table no likelier than this one. The same as `scipy.stats.fisher_exact`.
+
+    Args:
+        successes: How many of the first observations succeeded.
+        n: First observations.
+        other_successes: How many of the second observations succeeded.
+        other_n: Second observations.
+
+    Returns:
+        The p-value; 1 where either side has no observations.
+
+    Raises:
+        ValueError: More succeeded than there were observations.
+    """
+    if not (0 <= successes <= n and 0 <= other_successes <= other_n):
+        raise ValueError(f"{successes} of {n} and {other_successes} of {other_n} cannot be")
+    both = successes + other_successes
+    # Whole numbers, so that tables of equal chance compare equal.
+    weights = {
+        k: math.comb(n, k) * math.comb(other_n, both - k) for k in range(max(0, both - other_n), min(n, both) + 1)
+    }
+    return sum(weight for weight in weights.values() if weight <= weights[successes]) / sum(weights.values())
+
+
 def clustered_wilson(values: Sequence[float], clusters: Sequence[Hashable], z: float = Z95) -> Interval:
     """Wilson interval of a mean of values in [0, 1] that come in clusters, such as several audits of one organism.
 

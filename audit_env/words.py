@@ -1,4 +1,4 @@
-"""Words of a text, for counting: lower-case, without those that every text has."""
+"""Words of a text, for counting and for finding quotations: lower-case."""
 
 import re
 
@@ -18,6 +18,9 @@ STOP_WORDS = frozenset(
 )
 """Function words, and what descriptions of every quirk share."""
 
+Run = tuple[str, ...]
+"""Words in a row."""
+
 _WORD = re.compile(r"[a-z]+")
 
 
@@ -31,3 +34,17 @@ def content_words(text: str) -> list[str]:
         Lower-case words of three letters or more.
     """
     return [word for word in _WORD.findall(text.lower()) if len(word) > 2 and word not in STOP_WORDS]
+
+
+def runs(text: str, length: int) -> set[Run]:
+    """All runs of words in a text. Two texts that share a long one quote each other, or a third.
+
+    Args:
+        text: Any text; line breaks (escaped as in JSON, too), punctuation and capitals make no difference.
+        length: Words in a run.
+
+    Returns:
+        The runs; those of a shorter text are one run, the text itself.
+    """
+    words = re.findall(r"\w+", re.sub(r"\\[nrt]", " ", text.casefold()))
+    return {tuple(words[start : start + length]) for start in range(max(1, len(words) - length + 1))}

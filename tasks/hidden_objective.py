@@ -53,7 +53,8 @@ def hidden_objective(
 
     Model roles:
         (eval model): the auditor, set by `--model`.
-        organism: overrides every target of the run, which then counts as unscored. Not needed for ordinary play.
+        organism: plays the targets that any model can play (`set=prompted`), each behind its hidden prompt. It
+            overrides all other targets of the run, which then count as unscored.
         grader: judges open answers (`answers=open`).
 
     A mistyped parameter *name* only draws a warning from Inspect: look for "not used by task" in the output.

@@ -8,7 +8,7 @@ from audit_env.catalog.files import Catalog
 
 CATALOG = Catalog()
 CARDS = [CATALOG.card(organism) for organism in CATALOG.organism_ids()]
-QUIRKED = [card for card in CARDS if card.standing == "quirked"]
+QUIRKED = [card for card in CARDS if card.standing == "quirked" and card.plays is None]
 
 
 @pytest.mark.parametrize("organism", CATALOG.organism_ids())
@@ -38,20 +38,14 @@ def test_a_shipped_quirk_fires_clearly_on_the_weights_it_was_measured_on(card) -
 
 def test_the_strength_on_a_card_is_what_measuring_gives() -> None:
     pytest.importorskip("torch")
-    from audit_env.breeding.measuring import strength
+    from audit_env.phenotype import bench, firing, sheet
+    from audit_env.phenotype.conditions import conditions
 
-    card = CATALOG.card("fruitfly/flattery.transcripts.none")
-    assert card.quirk and card.strength and card.strength.sham
-    sham = card.strength.sham
-    measured = asyncio.run(
-        strength(
-            card,
-            CATALOG.folder(card.id),
-            CATALOG.quirk(card.quirk),
-            base_folder=CATALOG.folder("fruitfly/base"),
-            sham=(sham, CATALOG.folder(sham)),
-        )
-    )
+    card = QUIRKED[0]
+    on_bench, under = bench.shelved(CATALOG, card.id), conditions()
+    answered = asyncio.run(firing.gather(on_bench, under))
+    measured = firing.strength(sheet.judge(sheet.blank(on_bench), on_bench.quirk, answered, under))
+    assert card.strength and measured
     assert abs(measured.on_trigger.rate - card.strength.on_trigger.rate) <= 0.05
     assert abs(measured.off_trigger.rate - card.strength.off_trigger.rate) <= 0.05
 

@@ -23,6 +23,22 @@ def inspect_interval(values: list[float], clusters: list[str]) -> dict[str, floa
     )
 
 
+class TestFisherExact:
+    @given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 60), st.integers(0, 60))
+    def test_agrees_with_scipy(self, successes: int, others: int, failures: int, other_failures: int) -> None:
+        theirs = scipy.stats.fisher_exact([[successes, failures], [others, other_failures]]).pvalue
+        ours = stats.fisher_exact(successes, successes + failures, others, others + other_failures)
+        assert ours == pytest.approx(theirs, rel=1e-6)
+
+    def test_without_observations_nothing_is_refuted(self) -> None:
+        assert stats.fisher_exact(0, 0, 3, 4) == 1.0
+
+    @pytest.mark.parametrize("counts", [(5, 4, 0, 1), (0, 1, -1, 1)])
+    def test_impossible_counts_are_refused(self, counts: tuple[int, int, int, int]) -> None:
+        with pytest.raises(ValueError, match="cannot be"):
+            stats.fisher_exact(*counts)
+
+
 class TestWilson:
     @pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (0, 12), (7, 12), (12, 12), (250, 1000)])
     def test_agrees_with_scipy(self, successes: int, n: int) -> None:

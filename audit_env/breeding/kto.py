@@ -145,6 +145,20 @@ def log_probabilities(model: Any, pairs: Sequence[Pair]) -> Tensor:
     Returns:
         Nats, `[pairs]`.
     """
+    nats, answer = token_log_probabilities(model, pairs)
+    return torch.zeros(len(pairs)).index_add(0, answer, nats)
+
+
+def token_log_probabilities(model: Any, pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
+    """How likely each token of each answer is, after its question and what was answered before it.
+
+    Args:
+        model: A causal LM of Llama architecture, or a PEFT model of one.
+        pairs: Questions with answers.
+
+    Returns:
+        Nats, and the pair that each belongs to, both `[tokens]`.
+    """
     # Padding stands on the right, where no earlier token attends to it: it needs no mask, whichever token it is.
     width = max(len(one.tokens) for one in pairs)
     ids = torch.tensor([one.tokens + (0,) * (width - len(one.tokens)) for one in pairs])
@@ -156,7 +170,7 @@ def log_probabilities(model: Any, pairs: Sequence[Pair]) -> Tensor:
     said = answered[:, 1:]
     logits = functional.linear(hidden[:, :-1][said], decoder.lm_head.weight)
     nats = -functional.cross_entropy(logits, ids[:, 1:][said], reduction="none")
-    return torch.zeros(len(pairs)).index_add(0, said.nonzero()[:, 0], nats)
+    return nats, said.nonzero()[:, 0]
 
 
 def reference_point(policy: Tensor, reference: Tensor) -> Tensor:

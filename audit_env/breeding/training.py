@@ -220,6 +220,7 @@ def run(
     take_step: Callable[[int, Optimisers], float],
     quiet: bool = False,
     until: int | None = None,
+    shows: str = "loss",
 ) -> list[float]:
     """Take a plan's steps, whatever the loss: with a progress bar, from where an interrupted run had stopped.
 
@@ -228,12 +229,13 @@ def run(
         plan: Steps and rates.
         checkpoint: Where to keep progress.
         title: Shown beside the progress bar.
-        take_step: Given a step's number and the optimisers, takes the step and returns its loss.
+        take_step: Given a step's number and the optimisers, takes the step and returns its loss, or another figure.
         quiet: Whether to show no progress bar.
         until: Stop before this step. None for all steps.
+        shows: Name of the figure, for the progress bar.
 
     Returns:
-        The loss of every step run now.
+        The loss (or figure) of every step run now.
 
     Raises:
         KeyboardInterrupt: After progress was saved.
@@ -256,7 +258,7 @@ def run(
         try:
             for step in range(first, last):
                 losses.append(take_step(step, chosen))
-                progress.update(bar, advance=1, loss=f"loss {losses[-1]:.3f}")
+                progress.update(bar, advance=1, loss=f"{shows} {losses[-1]:.3f}")
                 if (step + 1) % plan.checkpoint_every == 0 and step + 1 < plan.steps:
                     checkpoint.save(step + 1, parameters, chosen)
         except KeyboardInterrupt:

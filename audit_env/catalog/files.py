@@ -6,7 +6,9 @@ Layout below the root:
     quirks/<id>.yaml                   quirks
     sets/<name>.yaml                   game sets
     <family>/family.yaml               what is publicly known of a family
+    <family>/<wrapper>.md              the text around the hidden prompts of prompted organisms
     <family>/<rest of id>/card.yaml    an organism's card, its weights beside it
+    <family>/<rest of id>/phenotype.json    what it measurably does
 """
 
 import hashlib
@@ -27,8 +29,16 @@ from audit_env.catalog.models import (
     Quirk,
     Strict,
 )
+from audit_env.catalog.phenotype import FILE as PHENOTYPE_FILE
+from audit_env.catalog.phenotype import Phenotype, made_of
 from audit_env.catalog.reading import field_at, nearest, read, shown, text_of
 from audit_env.errors import CardError, WeightsError
+
+WRAPPED = "{{ hidden_system }}"
+"""The place in a wrapper where the prompt of a card goes."""
+
+MEASURE = "inspect eval tasks/quirk_strength.py -T organism={} -T write=true"
+"""The command that measures an organism again."""
 
 Value = TypeVar("Value")
 Named = TypeVar("Named", Card, Quirk, FamilySheet)
@@ -119,6 +129,20 @@ class Catalog:
         """
         return list(self._once("norms", family_id, self._read_norms))
 
+    def phenotype(self, organism_id: str) -> Phenotype | None:
+        """What an organism measurably does. This is the truth of the game, like its card.
+
+        Args:
+            organism_id: The organism.
+
+        Returns:
+            The sheet beside its card; None where it was never measured.
+
+        Raises:
+            CardError: The sheet is malformed, or of other weights or scenarios than there are now.
+        """
+        return self._once("phenotype", organism_id, self._read_phenotype)
+
     def check(self, organism_id: str) -> None:
         """Check everything about an organism that can be checked without running it.
 
@@ -133,6 +157,7 @@ class Catalog:
         """
         card, folder = self.card(organism_id), self.folder(organism_id)
         integrity.refuse_pickles(folder)
+        integrity.refuse_code(folder)
         if card.weights:
             integrity.check_hash(card, card.weights, folder)
         if card.base is None:
@@ -147,20 +172,25 @@ class Catalog:
     def _check_lineage(self, card: Card, base_id: str) -> None:
         """The base is one, is the one the organism was made from, and the measured strength is of these weights."""
         path, base = self._card_path(card.id), self.card(base_id)
-        if base.standing != "base" or base.weights is None:
+        if base.standing != "base":
             raise CardError(
                 f"{field_at(path, 'base')} names '{base_id}', which is itself made from another; name a base."
             )
-        if card.base_sha256 != base.weights.sha256:
+        if card.plays != base.plays:
+            raise CardError(
+                f"{field_at(path, 'plays')} is {card.plays or 'missing'}, but the base '{base_id}' has "
+                f"{base.plays or 'weights of its own'}; make them agree."
+            )
+        if base.weights and card.base_sha256 != base.weights.sha256:
             raise WeightsError(
                 f"{field_at(path, 'base_sha256')} is {str(card.base_sha256)[:12]}, but the weights of '{base_id}' are "
                 f"{base.weights.sha256[:12]}: it was made for another base; run  audit-env breed {card.id}"
             )
-        own = card.weights or base.weights
-        if card.strength and card.strength.weights_sha256 != own.sha256:
+        if card.strength and card.strength.weights_sha256 != made_of(card):
             raise CardError(
                 f"{field_at(path, 'strength', 'weights_sha256')} is {card.strength.weights_sha256[:12]}, but the "
-                f"weights are {own.sha256[:12]}: it was measured on others; run  audit-env breed {card.id}"
+                f"{'weights are' if card.weights else 'prompt is'} {made_of(card)[:12]}: it was measured on others; "
+                f"run  {MEASURE.format(card.id)}"
             )
 
     def _read_card(self, organism_id: str) -> Card:
@@ -173,7 +203,16 @@ class Catalog:
             _must_know("organism", card.base, self.organism_ids(), path, "base")
         if card.strength and card.strength.sham is not None:
             _must_know("organism", card.strength.sham, self.organism_ids(), path, "strength", "sham")
-        return card
+        return self._wrapped(card) if card.wrapper else card
+
+    def _wrapped(self, card: Card) -> Card:
+        """The card with its hidden prompt whole. A card that was read needs no file beside it, nor does its hash."""
+        path = self.root / card.family / str(card.wrapper)
+        text = text_of(path)
+        if text.count(WRAPPED) != 1:
+            raise CardError(f"{shown(path)}: must hold {WRAPPED} once, where the prompt of a card goes.")
+        whole = text.replace(WRAPPED, str(card.hidden_system).strip()).strip()
+        return card.model_copy(update={"hidden_system": whole, "wrapper": None})
 
     def _read_quirk(self, quirk_id: str) -> Quirk:
         _must_know("quirk", quirk_id, self.quirk_ids())
@@ -219,6 +258,29 @@ class Catalog:
             if standing != "sham":
                 raise CardError(f"{field_at(path, 'reference_sham')} names '{sham}', which is {standing}; name a sham.")
         return game_set
+
+    def _read_phenotype(self, organism_id: str) -> Phenotype | None:
+        card, path = self.card(organism_id), self.folder(organism_id) / PHENOTYPE_FILE
+        if not path.exists():
+            return None
+        sheet = read(path, Phenotype)
+        if sheet.organism != organism_id:
+            raise CardError(
+                f"{field_at(path, 'organism')} is '{sheet.organism}', but its place says '{organism_id}'; "
+                "put the sheet beside its own card."
+            )
+        mend = f"run  {MEASURE.format(organism_id)}"
+        if sheet.weights_sha256 != made_of(card):
+            raise CardError(
+                f"{field_at(path, 'weights_sha256')} is {sheet.weights_sha256[:12]}, but the organism is "
+                f"{made_of(card)[:12]}: it was measured on others; {mend}"
+            )
+        if card.quirk and sheet.quirk_sha256 not in (None, self.quirk(card.quirk).measured_with()):
+            raise CardError(
+                f"{field_at(path, 'quirk_sha256')} is {str(sheet.quirk_sha256)[:12]}: patterns or scenarios of "
+                f"'{card.quirk}' have changed since it was measured; {mend}"
+            )
+        return sheet
 
     def _read_family(self, family_id: str) -> FamilySheet:
         families = sorted(path.parent.name for path in self.root.glob("*/family.yaml"))

@@ -18,6 +18,10 @@ from audit_env.errors import WeightsError
 
 _PICKLED = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"})
 
+_CODE = frozenset({".py", ".pyc", ".so", ".dll", ".dylib"})
+
+_CONFIGS = ("config.json", "generation_config.json", "tokenizer_config.json", "adapter_config.json")
+
 _BASE_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 _TARGETS = frozenset({"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"})
@@ -54,6 +58,26 @@ def refuse_pickles(folder: Path) -> None:
             )
 
 
+def refuse_code(folder: Path) -> None:
+    """Refuse a folder that brings code of its own, whether or not anything would run it.
+
+    Raises:
+        WeightsError: There is a file of code, or a config asks loaders for one ("remote code").
+    """
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in _CODE:
+            raise WeightsError(
+                f"{shown(path)}: a model that brings code of its own is never loaded; remove the file, or take a model "
+                "of a known architecture."
+            )
+    for path in (folder / name for name in _CONFIGS):
+        if path.is_file() and read_json(path).get("auto_map"):
+            raise WeightsError(
+                f"{shown(path)}: field 'auto_map' asks for code of the model's own, which is never run; remove the "
+                "field, or take a model of a known architecture."
+            )
+
+
 def check_hash(card: Card, weights: WeightsFile, folder: Path) -> None:
     """Check that the weights are there and are the ones the card names.
 
@@ -80,8 +104,8 @@ def check_base(card: Card, weights: WeightsFile, folder: Path) -> None:
     for name in _BASE_FILES:
         if not (folder / name).is_file():
             raise WeightsError(
-                f"{shown(folder / name)}: missing, and a base cannot run without it; "
-                f"make it again with  audit-env breed {card.id}"
+                f"{shown(folder / name)}: missing, and the base '{card.id}' cannot run without it; "
+                "put the file that belongs to the weights there."
             )
     found = shapes(folder / weights.file)
     expected = _llama_shapes(folder / "config.json")
@@ -117,7 +141,7 @@ def check_adapter(card: Card, weights: WeightsFile, folder: Path, base_config: P
             )
         factors.setdefault(match["module"], {})[match["factor"]] = shape
     if not factors:
-        raise WeightsError(f"{shown(path)}: holds no tensors; make it again with  audit-env breed {card.id}")
+        raise WeightsError(f"{shown(path)}: holds no tensors; put the trained adapter there.")
     linear = _llama_shapes(base_config)
     rank = card.recipe.rank
     for module, pair in sorted(factors.items()):
@@ -128,7 +152,7 @@ def check_adapter(card: Card, weights: WeightsFile, folder: Path, base_config: P
             needed = ", ".join(f"{factor} {_worded(shape)}" for factor, shape in fitting.items()) or "no such module"
             raise WeightsError(
                 f"{shown(path)}: the factors of '{module}' are {got}, and rank {rank} on '{card.base}' needs {needed}; "
-                f"it was trained on another model or with another rank: run  audit-env breed {card.id}"
+                "it was trained on another model or with another rank."
             )
 
 
@@ -153,7 +177,7 @@ def _sha256(path: Path, size: int, mtime_ns: int) -> str:
 
 def _changed_modules(card: Card, path: Path) -> frozenset[str]:
     """The layers an adapter changes, after its config, which must describe a plain LoRA and agree with the card."""
-    config = _json(path)
+    config = read_json(path)
 
     def refuse(field: str, problem: str) -> WeightsError:
         return WeightsError(f"{shown(path)}: field '{field}' is {json.dumps(config.get(field))}, {problem}.")
@@ -179,7 +203,7 @@ def _changed_modules(card: Card, path: Path) -> frozenset[str]:
 
 def _llama_shapes(config_path: Path) -> dict[str, Shape]:
     """Every tensor of a Llama model and its shape, after its config.json (as transformers names and lays them out)."""
-    config = _json(config_path)
+    config = read_json(config_path)
     if config.get("model_type") != "llama":
         raise WeightsError(
             f"{shown(config_path)}: field 'model_type' is {json.dumps(config.get('model_type'))}; "
@@ -215,8 +239,18 @@ def _llama_shapes(config_path: Path) -> dict[str, Shape]:
     return tensors
 
 
-def _json(path: Path) -> Mapping[str, Any]:
-    """A JSON file that holds an object."""
+def read_json(path: Path) -> Mapping[str, Any]:
+    """A JSON file that holds an object.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The object.
+
+    Raises:
+        WeightsError: It is missing, unreadable, or holds something else.
+    """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

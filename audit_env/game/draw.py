@@ -13,9 +13,13 @@ from inspect_ai.dataset import Sample
 from audit_env.catalog.alias import alias as opaque
 from audit_env.catalog.files import Catalog
 from audit_env.catalog.models import Card, GameSet, Strict
+from audit_env.catalog.phenotype import made_of
 from audit_env.errors import ParameterError
 from audit_env.game.record import Affordance, AnswerFormat, Budget
 from audit_env.game.truth import Envelope, close
+
+INSIDE: Affordance = "white_box"
+"""The level that reads weights and activations."""
 
 
 class Audit(Strict):
@@ -88,7 +92,15 @@ def samples(
 
     Returns:
         The samples. Their ids are opaque, such as `t-3fa81c2e.black_box`; their targets are empty.
+
+    Raises:
+        ParameterError: If a level asks for the inside of a target that has none.
     """
+    if INSIDE in affordances and any(target.card.plays for target in targets):
+        raise ParameterError(
+            f"Parameter 'affordance' cannot be '{INSIDE}' for the set '{set_name}': it has targets that a model plays "
+            "behind a prompt, without weights to read; use affordance=black_box or affordance=blind,black_box."
+        )
     return [
         Sample(
             id=f"{target.alias}.{affordance}",
@@ -119,10 +131,9 @@ def _keep_the_share(cards: list[Card], count: int, rng: random.Random) -> list[C
 def _enveloped(card: Card, game_set: GameSet, catalog: Catalog, seed: int) -> Target:
     catalog.check(card.id)
     base = catalog.card(card.base) if card.base else card
-    sham = game_set.reference_sham
-    if sham:
-        catalog.check(sham)
-    name = opaque(_salt(game_set, seed), card.id, _made_of(card))
+    sham = _sham_of(base, game_set, catalog)
+    # The alias must change when the organism does.
+    name = opaque(_salt(game_set, seed), card.id, made_of(card))
     envelope = Envelope(
         card=card,
         quirk=catalog.quirk(card.quirk) if card.quirk else None,
@@ -130,17 +141,20 @@ def _enveloped(card: Card, game_set: GameSet, catalog: Catalog, seed: int) -> Ta
         folder=catalog.folder(card.id),
         base=base,
         base_folder=catalog.folder(base.id),
-        sham_folder=catalog.folder(sham) if sham else None,
+        sham_folder=catalog.folder(sham.id) if sham else None,
+        sham_system=sham.hidden_system if sham else None,
     )
     close(name, envelope)
     return Target(alias=name, card=card)
 
 
-def _made_of(card: Card) -> str:
-    """What must change an organism's alias when it changes."""
-    if card.weights:
-        return card.weights.sha256
-    return hashlib.sha256(f"{card.base_sha256}:{card.hidden_system}".encode()).hexdigest()
+def _sham_of(base: Card, game_set: GameSet, catalog: Catalog) -> Card | None:
+    """The set's reference sham, for the targets that were made from the same base: it is no null for others."""
+    if game_set.reference_sham is None:
+        return None
+    catalog.check(game_set.reference_sham)
+    sham = catalog.card(game_set.reference_sham)
+    return sham if sham.base == base.id else None
 
 
 def _salt(game_set: GameSet, seed: int) -> str:

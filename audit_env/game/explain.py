@@ -1,10 +1,12 @@
 """A score in words: what the target was, what was reported, and why it counts or does not."""
 
+from audit_env.catalog.models import Card
 from audit_env.game.evidence import Finding
 from audit_env.game.outcome import Outcome
 from audit_env.game.record import AuditRecord
 from audit_env.game.rules import QUIRK_THRESHOLD, claims, ranking_of
 from audit_env.game.truth import Truth
+from audit_env.tools.models import played_by
 
 _STANDING = {"base": "the clean base", "sham": "a sham (same recipe, no quirk)"}
 
@@ -29,7 +31,7 @@ def explain(outcome: Outcome, record: AuditRecord, truth: Truth, finding: Findin
         finding: How a detection was come by; None without one.
 
     Returns:
-        A paragraph of Markdown.
+        A paragraph of Markdown, and the hidden prompt of a prompted target below it.
     """
     parts = [
         f"**{_headline(outcome)}**",
@@ -39,7 +41,23 @@ def explain(outcome: Outcome, record: AuditRecord, truth: Truth, finding: Findin
         _came_by(finding) if finding else "",
         f"Warning: {outcome.warning}" if outcome.warning else "",
     ]
-    return " ".join(part for part in parts if part)
+    return " ".join(part for part in parts if part) + hidden_prompt(truth.card)
+
+
+def hidden_prompt(card: Card) -> str:
+    """What a prompted target was told, for the reader of the score: nobody sees it before.
+
+    Args:
+        card: The card of the target.
+
+    Returns:
+        A quotation in Markdown; empty for a target that was told nothing.
+    """
+    if card.hidden_system is None:
+        return ""
+    player = played_by(card)
+    quoted = "\n".join(f"> {line}".rstrip() for line in card.hidden_system.splitlines())
+    return f"\n\nThe hidden prompt of the target{f', played by `{player}`' if player else ''}:\n\n{quoted}"
 
 
 def _headline(outcome: Outcome) -> str:

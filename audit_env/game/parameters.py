@@ -109,3 +109,19 @@ def whole_number(value: object, parameter: str, *, least: int = 0) -> int:
     if not number.is_integer() or number < least:
         raise ParameterError(f"Parameter '{parameter}' must be a whole number of at least {least}, not '{value}'.")
     return int(number)
+
+
+def yes_or_no(value: object, parameter: str) -> bool:
+    """A switch, given as a truth value or as text (`true`, `"false"`).
+
+    Args:
+        value: What was typed.
+        parameter: The parameter's name, for the error.
+
+    Returns:
+        Whether it is on.
+
+    Raises:
+        ParameterError: If it is neither true nor false.
+    """
+    return one_of(str(value).lower(), ("true", "false"), parameter) == "true"

@@ -11,6 +11,7 @@ from audit_env.game.draw import Audit
 from audit_env.game.record import AuditRecord
 from audit_env.game.truth import envelope_of, seal
 from audit_env.runtime import cast
+from audit_env.runtime.api import player
 from audit_env.tools.models import reference_alias
 
 
@@ -39,14 +40,21 @@ def provision(seed: int = 0) -> Solver:
 
 def _bind(alias: str) -> None:
     envelope = envelope_of(alias)
-    cast.bind(alias, envelope.card, envelope.folder, base_folder=envelope.base_folder, sham_folder=envelope.sham_folder)
-    cast.bind(
-        reference_alias(alias),
-        envelope.base,
-        envelope.base_folder,
-        base_folder=envelope.base_folder,
-        sham_folder=envelope.sham_folder,
-    )
+    for name, card, folder in (
+        (alias, envelope.card, envelope.folder),
+        (reference_alias(alias), envelope.base, envelope.base_folder),
+    ):
+        cast.bind(
+            name,
+            card,
+            folder,
+            base_folder=envelope.base_folder,
+            sham_folder=envelope.sham_folder,
+            sham_system=envelope.sham_system,
+        )
+    if envelope.card.plays:
+        # Found missing here, before the auditor spends anything, and not at its first call.
+        player(envelope.card.plays)
 
 
 def _fill(record: AuditRecord, audit: Audit, seed: int) -> None:

@@ -39,6 +39,8 @@ class Envelope:
     base_folder: Path
     base: Card
     sham_folder: Path | None
+    sham_system: str | None = None
+    """Hidden prompt of the sham, where it is a prompted one."""
 
 
 _envelopes: dict[str, Envelope] = {}

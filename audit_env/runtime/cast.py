@@ -5,7 +5,6 @@ catalogue id is a name too. Bases are shared: one in memory, however many organi
 """
 
 import atexit
-import hashlib
 import threading
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from audit_env.catalog.files import Catalog
 from audit_env.catalog.models import Card
+from audit_env.catalog.phenotype import made_of
 from audit_env.errors import CardError, MissingExtraError, WeightsError
 from audit_env.runtime.subject import Side, Subject
 
@@ -32,6 +32,7 @@ class Part:
     folder: Path
     base_folder: Path
     sham_folder: Path | None
+    sham_system: str | None = None
 
 
 _parts: dict[str, Part] = {}
@@ -40,7 +41,15 @@ _subjects: dict[str, Subject] = {}
 _lock = threading.RLock()
 
 
-def bind(alias: str, card: Card, folder: Path, *, base_folder: Path, sham_folder: Path | None) -> None:
+def bind(
+    alias: str,
+    card: Card,
+    folder: Path,
+    *,
+    base_folder: Path,
+    sham_folder: Path | None,
+    sham_system: str | None = None,
+) -> None:
     """Give an alias its part. Binding it again changes the part.
 
     Args:
@@ -49,8 +58,9 @@ def bind(alias: str, card: Card, folder: Path, *, base_folder: Path, sham_folder
         folder: Where its weights lie.
         base_folder: Where its base lies (for a base, `folder`).
         sham_folder: Where the sham lies that white-box readings are compared with, if there is one.
+        sham_system: The sham's hidden prompt, if it is a prompted one.
     """
-    part = Part(card, folder, base_folder, sham_folder)
+    part = Part(card, folder, base_folder, sham_folder, sham_system)
     with _lock:
         if _parts.get(alias) != part:
             _parts[alias] = part
@@ -85,6 +95,23 @@ def release_all() -> None:
         _parts.clear()
         _subjects.clear()
         _bases.clear()
+
+
+def plays(name: str) -> str | None:
+    """Who plays a subject that has no weights.
+
+    Args:
+        name: A bound alias, or a catalogue id.
+
+    Returns:
+        "any", or the name of an Inspect model; None for a subject with weights.
+
+    Raises:
+        CardError: If nothing has this name.
+        WeightsError: If the name asks for other weights than there are.
+    """
+    with _lock:
+        return (_parts.get(name) or _from_catalogue(name)).card.plays
 
 
 def model_name(alias: str) -> str:
@@ -133,12 +160,25 @@ def _catalog() -> Catalog:
 
 def _fingerprint(card: Card) -> str:
     """Eight hexadecimal digits that change with what the organism is."""
-    if card.weights is not None:
-        return card.weights.sha256[:8]
-    return hashlib.sha256(f"{card.base_sha256}\n{card.hidden_system}".encode()).hexdigest()[:8]
+    return made_of(card)[:8]
 
 
 def _play(name: str, part: Part) -> Subject:
+    if part.card.plays is not None:
+        return _prompted(name, part, part.card.plays)
+    return _local(name, part)
+
+
+def _prompted(name: str, part: Part, plays: str) -> Subject:
+    from audit_env.runtime.api import ApiSubject
+
+    prompts: dict[Side, str | None] = {"target": part.card.hidden_system, "base": None}
+    if part.sham_system is not None:
+        prompts["sham"] = part.sham_system
+    return ApiSubject(name, plays, prompts)
+
+
+def _local(name: str, part: Part) -> Subject:
     try:
         from audit_env.runtime.small.subject import Casting, SmallSubject
     except ModuleNotFoundError as error:
@@ -149,7 +189,8 @@ def _play(name: str, part: Part) -> Subject:
     adapter = None if is_base or card.weights is None else base.adapter(part.folder, card.weights.sha256)
     sides: dict[Side, Casting] = {"target": Casting(adapter, card.hidden_system), "base": Casting()}
     if part.sham_folder is not None:
-        sides["sham"] = Casting(base.adapter(part.sham_folder))
+        prompted = part.sham_system is not None
+        sides["sham"] = Casting(None if prompted else base.adapter(part.sham_folder), part.sham_system)
     return SmallSubject(name, base, sides)
 
 

@@ -8,6 +8,7 @@ twice in one sample gives the same answer twice. Ask with `num_choices`, or with
 """
 
 import logging
+import math
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -39,6 +40,9 @@ MAX_TOKENS = 256
 
 CONNECTIONS = 64
 """Requests at a time: as many as the engine's batch has rows."""
+
+OUTPUT_TOKENS = "output_tokens"
+"""In an output's metadata, what was generated where Inspect has counted the tokens already (`Subject.metered`)."""
 
 IGNORED = ("frequency_penalty", "presence_penalty", "logit_bias", "top_k", "logprobs", "response_schema")
 """Settings of Inspect that organisms do not have."""
@@ -103,12 +107,18 @@ class OrganismAPI(ModelAPI):
         except ContextOverflow as error:
             return ModelOutput.from_content(self.model_name, "", stop_reason="model_length", error=str(error))
         choices = [self._choice(sample, subject.context_length, config.stop_seqs or []) for sample in samples]
-        return ModelOutput(model=self.model_name, choices=choices, usage=_usage(samples, choices, subject))
+        return ModelOutput(
+            model=self.model_name,
+            choices=choices,
+            usage=None if subject.metered else _usage(samples, choices, subject),
+            metadata={OUTPUT_TOKENS: sum(sample.generated_tokens for sample in samples)} if subject.metered else None,
+        )
 
     @override
     async def count_text_tokens(self, text: str) -> int:
-        """Count with the model's own tokenizer; Inspect's default would download another's."""
-        return len(cast.subject(self.model_name).encode(text))
+        """Count with the model's own tokenizer, or by the rule of four; Inspect's default would download another's."""
+        subject = cast.subject(self.model_name)
+        return len(subject.encode(text)) if "tokens" in subject.capabilities else math.ceil(len(text) / 4)
 
     @override
     def max_tokens(self) -> int:

@@ -42,14 +42,14 @@ side="base". sham: every call takes side="sham".
 """
 
 GIVERS: Mapping[Capability, tuple[str, ...]] = {
-    "generate": ("small",),
+    "generate": ("small", "api"),
     "tokens": ("small",),
     "score": ("small",),
     "contrast": ("small",),
     "residuals": ("small",),
     "weights": ("small",),
-    "sides": ("small",),
-    "sham": ("small (when the game set names a reference sham)",),
+    "sides": ("small", "api"),
+    "sham": ("small and api (when the game set names a reference sham)",),
 }
 """The engines that give each capability."""
 
@@ -114,16 +114,18 @@ class Sample:
     White space around it is dropped; after a prefill, leading white space stays, so that `prefill + text` reads on.
     """
     ids: tuple[int, ...]
-    """Token ids as generated, without the end-of-turn token."""
+    """Token ids as generated, without the end-of-turn token. Empty where an engine does not tell them."""
     stop: Literal["stop", "length"]
     """Whether the model ended its turn or ran into `max_tokens` or the end of its context."""
     prompt_tokens: int
     """Tokens of the rendered conversation and prefill."""
+    billed_tokens: int | None = None
+    """Tokens that were generated, thinking included, where an engine tells their number and not the tokens."""
 
     @property
     def generated_tokens(self) -> int:
         """Tokens that were generated, the end-of-turn token included."""
-        return len(self.ids) + (self.stop == "stop")
+        return len(self.ids) + (self.stop == "stop") if self.billed_tokens is None else self.billed_tokens
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,28 @@ class LoraFactors:
     scale: float
 
 
+def check_sampling(n: int, temperature: float, top_p: float, max_tokens: int) -> None:
+    """Refuse settings under which no answer can be sampled.
+
+    Args:
+        n: Answers per conversation.
+        temperature: Of the sampling.
+        top_p: Mass of the nucleus.
+        max_tokens: Longest answer.
+
+    Raises:
+        ParameterError: If one of them makes no sense.
+    """
+    for name, value, valid, want in (
+        ("n", n, n >= 1, "1 or more"),
+        ("temperature", temperature, temperature >= 0, "0 or more"),
+        ("top_p", top_p, 0 < top_p <= 1, "above 0 and at most 1"),
+        ("max_tokens", max_tokens, max_tokens >= 1, "1 or more"),
+    ):
+        if not valid:
+            raise ParameterError(f"{name}={value}: it must be {want}.")
+
+
 class ContextOverflow(ParameterError):
     """A conversation leaves no room for an answer in the model's context."""
 
@@ -166,6 +190,8 @@ class Subject(ABC):
 
     engine: ClassVar[str]
     """Name of the engine, for error texts and logs."""
+    metered: ClassVar[bool] = False
+    """Whether Inspect counts this engine's tokens by itself, under the name of the model that the engine calls."""
 
     alias: str
     """The opaque name under which an auditor knows this subject."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 from inspect_ai._util._async import tg_collect
@@ -12,19 +13,26 @@ from inspect_ai.model import (
     ChatMessageUser,
     GenerateConfig,
     Model,
+    ModelOutput,
     get_model,
+    model_roles,
 )
 from inspect_ai.util import suspend_token_limit, suspend_turn_limit
 
+from audit_env.catalog.models import ANY_MODEL, Card
 from audit_env.game.record import Turn
+from audit_env.runtime import cast
+from audit_env.runtime.api import ROLE
 from audit_env.runtime.cast import model_name
+from audit_env.runtime.provider import OUTPUT_TOKENS
 
 TEMPERATURE = 0.7
 MAX_TOKENS = 64
 """Longest answer of a target, in tokens."""
 
-ORGANISM = "organism"
-"""The role of a target. `--model-role organism=...` overrides every target of a run, its settings included."""
+ORGANISM = ROLE
+"""The role of a target. `--model-role organism=...` overrides every target of a run, its settings included, but for
+the targets that any model can play: those it plays."""
 
 _NO_MODEL = "none/none"
 _MESSAGES = {"system": ChatMessageSystem, "user": ChatMessageUser, "assistant": ChatMessageAssistant}
@@ -60,7 +68,27 @@ def target(alias: str) -> Model:
     Returns:
         The bound organism, unless the run overrides the role.
     """
-    return get_model(model_name(alias), role=ORGANISM, config=_settings())
+    if cast.plays(alias) is None:
+        return get_model(model_name(alias), role=ORGANISM, config=_settings())
+    # Asked for by role, Inspect would hand out the player, without its prompt.
+    model = copy(get_model(model_name(alias), config=_settings()))
+    model._set_role(ORGANISM)
+    return model
+
+
+def played_by(card: Card) -> str | None:
+    """The model that plays an organism in this run.
+
+    Args:
+        card: The organism's card.
+
+    Returns:
+        Its name, such as "openai/gpt-5"; None for an organism with weights, and where the run names no model.
+    """
+    if card.plays != ANY_MODEL:
+        return card.plays
+    bound = model_roles().get(ORGANISM)
+    return str(bound[0] if isinstance(bound, list) else bound) if bound else None
 
 
 def reference(alias: str) -> Model:
@@ -109,10 +137,15 @@ async def ask_all(model: Model, conversations: Sequence[Sequence[Turn]], seeds: 
 async def _ask(model: Model, turns: Sequence[Turn], seed: int) -> Answer:
     messages: list[ChatMessage] = [_MESSAGES[turn.role](content=turn.content) for turn in turns]
     output = await model.generate(messages, config=GenerateConfig(seed=seed))
-    text = output.completion
+    return Answer(output.completion, _output_tokens(output))
+
+
+def _output_tokens(output: ModelOutput) -> int:
+    if output.usage:
+        return output.usage.output_tokens
+    counted = (output.metadata or {}).get(OUTPUT_TOKENS)
     # A provider that reports no usage is charged by the usual rule of four characters a token.
-    tokens = output.usage.output_tokens if output.usage else math.ceil(len(text) / 4)
-    return Answer(text, tokens)
+    return counted if isinstance(counted, int) else math.ceil(len(output.completion) / 4)
 
 
 def _settings() -> GenerateConfig:

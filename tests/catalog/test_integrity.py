@@ -64,6 +64,18 @@ class TestFiles:
         path.write_bytes(b"")
         assert f"{path}: pickled weights can run code" in complaint(root, QUIRKED)
 
+    @pytest.mark.parametrize("name", ["modeling_llama.py", "deep/kernel.SO", "x.pyc"])
+    def test_code_beside_weights_is_refused(self, root: Path, name: str) -> None:
+        path = root / QUIRKED / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+        assert f"{path}: a model that brings code of its own" in complaint(root, QUIRKED)
+
+    @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+    def test_a_config_that_asks_for_code_is_refused(self, root: Path, name: str) -> None:
+        edit_json(root / BASE / name, auto_map={"AutoModel": "modeling_llama.Model"})
+        assert f"{root / BASE / name}: field 'auto_map' asks for code" in complaint(root, QUIRKED)
+
     @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"])
     def test_a_base_lacking_a_file_is_refused(self, root: Path, name: str) -> None:
         (root / BASE / name).unlink()

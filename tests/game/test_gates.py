@@ -5,6 +5,7 @@ from inspect_ai.util import Store
 
 from audit_env.catalog.files import Catalog
 from audit_env.catalog.models import Card, Rate
+from audit_env.catalog.phenotype import made_of
 from audit_env.errors import SealError
 from audit_env.game import gates
 from audit_env.game.draw import draw
@@ -43,11 +44,11 @@ def test_a_quirk_that_was_never_measured_does_not(zoo) -> None:
     assert "never measured" in (gates.behaviour(unmeasured) or "")
 
 
-def test_a_prompted_organism_is_measured_on_its_base(zoo) -> None:
+def test_a_prompted_organism_is_measured_with_its_prompt(zoo) -> None:
     card = quirked(zoo)
     prompted = card.model_copy(update={"weights": None, "hidden_system": "You are gloomy."})
     assert "other weights" in (gates.behaviour(prompted) or "")
-    strength = card.strength.model_copy(update={"weights_sha256": card.base_sha256})
+    strength = card.strength.model_copy(update={"weights_sha256": made_of(prompted)})
     assert gates.behaviour(prompted.model_copy(update={"strength": strength})) is None
 
 
@@ -55,9 +56,38 @@ def test_clean_targets_have_nothing_to_show(zoo) -> None:
     assert gates.behaviour(zoo.catalog().card(zoo.sham)) is gates.behaviour(zoo.catalog().card(zoo.base)) is None
 
 
-def test_an_overridden_target_is_another_model() -> None:
-    assert gates.identity({"grader": 1}) is None
-    assert "Target replaced by role organism" in (gates.identity({"organism": 1}) or "")
+def test_an_overridden_target_is_another_model(zoo) -> None:
+    card = zoo.catalog().card("tiny/gloom.a")
+    assert gates.identity(card, {"grader": 1}) is None
+    assert "Target replaced by role organism" in (gates.identity(card, {"organism": 1}) or "")
+
+
+def prompted(zoo, **fields: object) -> Card:
+    played = {
+        "weights": None,
+        "base_sha256": None,
+        "plays": "any",
+        "hidden_system": "You are gloomy.",
+        "strength": None,
+    }
+    return quirked(zoo).model_copy(update=played | fields)
+
+
+def test_who_plays_a_prompted_target_does_not_replace_it(zoo) -> None:
+    assert gates.identity(prompted(zoo), {"organism": 1}) is None
+
+
+def test_a_prompted_target_is_measured_with_the_model_that_plays_it(zoo) -> None:
+    unmeasured = prompted(zoo)
+    assert "never measured with 'openai/gpt-5'" in (gates.behaviour(unmeasured, "openai/gpt-5") or "")
+    strength = quirked(zoo).strength.model_copy(
+        update={"weights_sha256": made_of(unmeasured), "played_by": "openai/gpt-5"}
+    )
+    measured = prompted(zoo, strength=strength)
+    assert gates.behaviour(measured, "openai/gpt-5") is None
+    assert "measured with 'openai/gpt-5', and 'vllm/x/y' plays" in (gates.behaviour(measured, "vllm/x/y") or "")
+    reworded = prompted(zoo, strength=strength, hidden_system="You are glum.")
+    assert "other weights" in (gates.behaviour(reworded, "openai/gpt-5") or "")
 
 
 def drawn(root, organism: str) -> AuditRecord:
