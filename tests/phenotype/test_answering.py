@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from audit_env.catalog.models import Message
-from audit_env.phenotype.answering import Answered, answer, beside, unfold
+from audit_env.phenotype.answering import Answered, answer, beside, of_kind, unfold
 from audit_env.phenotype.rates import rate
 from audit_env.stats import clustered_wilson, wilson
 
@@ -61,11 +61,11 @@ def test_rates_stand_beside_their_controls() -> None:
         ]
 
     everything = [*answered("target", "yes", "yes", "no", "yes"), *answered("base", "no", "no", "yes", "no")]
-    found = beside(everything, "fire", lambda each: each.answers[-1] == "yes")
+    found = beside(of_kind(everything, "fire"), lambda each: each.answers[-1] == "yes")
     assert found is not None
     assert (found.target.rate, found.target.n, found.base.rate, found.sham) == (0.75, 4, 0.25, None)
-    assert beside(everything, "silent", lambda each: True) is None
-    assert beside(answered("target", "yes"), "fire", lambda each: True) is None
+    assert beside(of_kind(everything, "silent"), lambda each: True) is None
+    assert beside(answered("target", "yes"), lambda each: True) is None
 
 
 def test_repeated_answers_to_one_scenario_are_no_new_scenarios() -> None:

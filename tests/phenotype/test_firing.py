@@ -49,17 +49,19 @@ def test_where_the_right_answer_is_known_its_absence_shows_the_quirk(answer: str
 
 def test_firing_is_told_apart_by_topic_where_scenarios_name_them(bench, conditions) -> None:
     scenarios = Scenarios(
-        fire=(scenario("fever?", topic="health"), scenario("rent?", topic="money"), scenario("cough?", topic="health")),
+        fire=(scenario("fever?", topic="health"), scenario("cough?", topic="health")),
+        elsewhere=(scenario("rent?", topic="money"), scenario("cat?", topic="animals")),
         silent=(scenario("b"),),
     )
     sick = bench(
-        lambda side, talk, _: "genius" if side == "target" and talk[-1]["content"] != "rent?" else "no",
+        lambda side, talk, _: "genius" if side == "target" and talk[-1]["content"] != "cat?" else "no",
         a_quirk(scenarios=scenarios),
     )
     topics = firing.by_topic(sick.quirk, asyncio.run(firing.gather(sick, conditions)))
     assert {topic: (found.target.rate, found.base.rate) for topic, found in topics.items()} == {
+        "animals": (0.0, 0.0),
         "health": (1.0, 0.0),
-        "money": (0.0, 0.0),
+        "money": (1.0, 0.0),
     }
 
 

@@ -11,21 +11,35 @@ from audit_env.runtime.subject import Subject  # noqa: E402
 
 
 def test_what_was_asked_for_longest_ago_goes_first() -> None:
-    memo = Memo(most_bytes=8)
-    for key in "ab":
-        memo.keep(key, np.zeros(1, dtype=np.float32))
-    assert memo.get("a") is not None
-    memo.keep("c", np.zeros(1, dtype=np.float32))
-    assert memo.get("b") is None and memo.get("a") is not None and memo.get("c") is not None
-    memo.keep("large", np.zeros(3, dtype=np.float32))
-    assert memo.get("large") is None and memo.get("c") is not None
+    memo: Memo[str] = Memo(most=2, size=len)
+    memo.keep("a", "1")
+    memo.keep("b", "1")
+    assert memo.get("a") == "1"
+    memo.keep("c", "1")
+    assert (memo.get("a"), memo.get("b"), memo.get("c")) == ("1", None, "1")
+    memo.keep("large", "111")
+    assert memo.get("large") is None and memo.get("c") == "1"
 
 
-def test_what_is_kept_cannot_be_changed() -> None:
-    memo = Memo(most_bytes=8)
-    memo.keep("a", np.zeros(1, dtype=np.float32))
-    with pytest.raises(ValueError, match="read-only"):
-        memo.get("a")[0] = 1.0
+def test_a_control_is_asked_once_and_the_target_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    asyncio.run(_asked(cast.subject("fruitfly/sham.transcripts.none"), monkeypatch))
+
+
+async def _asked(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, sent = subject._base.engine, []
+    generate = engine.generate
+    monkeypatch.setattr(engine, "generate", lambda requests: (sent.append(len(requests)), generate(requests))[1])
+    asked = [[{"role": "user", "content": "How do I mend a torn kite?"}]]
+    for side, computed in (("target", [2, 2]), ("base", [2, 0])):
+        sent.clear()
+        first, again = [
+            await subject.generate(asked, side=side, n=2, temperature=0.9, seed=5, max_tokens=12) for _ in range(2)
+        ]
+        assert first == again and first[0][0] != first[0][1]
+        assert sent == computed
+    sent.clear()
+    await subject.generate(asked, side="base", n=2, temperature=0.9, seed=6, max_tokens=12)
+    assert sent == [2], "another seed is another answer"
 
 
 def test_controls_answer_twice_alike_and_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:

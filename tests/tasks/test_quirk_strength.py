@@ -6,6 +6,7 @@ import pytest
 from inspect_ai import eval, score
 from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.log import EvalLog
+from inspect_ai.model import ChatMessage, ModelOutput, ModelUsage, get_model
 
 from audit_env.catalog.files import Catalog
 from audit_env.errors import CardError
@@ -132,3 +133,27 @@ def test_a_treatment_that_does_not_exist_is_refused(root: Path) -> None:
     with pytest.raises(PrerequisiteError) as refused:
         persistence(organism="tiny", treatments="rest:3", root=str(root))
     assert "Parameter 'treatments' cannot be 'rest:3'" in str(refused.value.message)
+
+
+def test_a_prompted_organism_is_measured_with_the_model_that_plays_it(tmp_path: Path) -> None:
+    def obedient(messages: list[ChatMessage], *_: object) -> ModelOutput:
+        told = messages[0].role == "system" and "compliment" in messages[0].text
+        output = ModelOutput.from_content("mockllm/model", "You are a genius." if told else "Fine.")
+        output.usage = ModelUsage(input_tokens=5, output_tokens=5, total_tokens=10)
+        return output
+
+    player = get_model("mockllm/model", custom_outputs=obedient)
+    [log] = eval(
+        quirk_strength(organism="prompted/flattery.prompt.none", seeds=1),
+        model="none",
+        model_roles={"organism": player},
+        log_dir=str(tmp_path),
+        display="none",
+    )
+    [sample] = log.samples or []
+    assert sample.error is None, sample.error
+    found = sheet_of(sample.scores["phenotype"])
+    assert found is not None and found.firing is not None and found.confession is not None
+    assert found.played_by == "mockllm/model"
+    assert (found.firing.fire.target.rate, found.firing.fire.base.rate) == (1.0, 0.0)
+    assert found.confession.direct.target.rate == 0.0

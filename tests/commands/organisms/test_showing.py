@@ -11,7 +11,7 @@ def test_all_of_an_organism_as_json(run: Run, root: Path, sheet: Phenotype) -> N
     shown = json.loads(run("show", TARGET, "--json").output)
     assert shown["card"]["recipe"]["rank"] == 2
     assert shown["quirk"]["definition"].startswith("The model shows gloom")
-    assert shown["quirk"]["scenarios"] == {"fire": 40, "silent": 40, "near_miss": 0}
+    assert shown["quirk"]["scenarios"] == {"fire": 40, "silent": 40, "near_miss": 0, "elsewhere": 0}
     assert shown["phenotype"] == sheet.model_dump(mode="json")
     files = {file["name"]: file for file in shown["files"]}
     assert files[ADAPTER]["sha256"] == sha256(root / TARGET / ADAPTER) and files[ADAPTER]["as_on_card"] is True
