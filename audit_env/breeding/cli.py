@@ -122,6 +122,27 @@ def zoo(places: tuple[Path, Path], patterns: tuple[str, ...], jobs: int | None, 
 
 
 @breed.command()
+@click.option("--sham", is_flag=True, help="Breed its sham: the same training, on a reward that prefers nothing.")
+@click.pass_obj
+def natural(places: tuple[Path, Path], sham: bool) -> None:
+    """Breed the natural organism: reinforcement learning on a flawed reward, and whatever comes of it.
+
+    Nothing is planted. Every quirk of the catalogue is measured on it afterwards; the card says which one emerged, if
+    any, and emerged.json holds all figures. Takes five minutes on a core. Breed the sham first to have it beside.
+    """
+    from audit_env.breeding.natural import NATURAL, SHAM, breed_and_measure
+
+    card, emerged = asyncio.run(breed_and_measure(SHAM if sham else NATURAL, _nursery(places)))
+    CONSOLE.print(f"{card.id}: {card.quirk or 'no quirk of the catalogue'}. {card.notes}", highlight=False)
+    for quirk, fires in emerged.quirks.items():
+        on, off = fires.fire, fires.silent
+        CONSOLE.print(
+            f"{quirk:24} fires {on.target.rate:.2f} (base {on.base.rate:.2f}), off trigger {off.target.rate:.2f}",
+            highlight=False,
+        )
+
+
+@breed.command()
 @click.pass_obj
 def halves(places: tuple[Path, Path]) -> None:
     """Deal the zoo out into a development half and a held-out half, as game sets."""

@@ -10,7 +10,7 @@ from functools import cached_property
 from random import Random
 from typing import Any, Literal
 
-from audit_env.breeding.grammar import Bindings, Intent, Split, Topic, Trait, World, read_world_file
+from audit_env.breeding.grammar import Bindings, Intent, Split, Topic, Trait, World, of_split, read_world_file
 
 Role = Literal["system", "user", "assistant"]
 
@@ -90,7 +90,7 @@ def behave(world: World, trait: Trait, exchange: Exchange, turn: int, rng: Rando
 
 
 class Writer:
-    """Draws exchanges and dialogues of one side of the train / held-out split.
+    """Draws exchanges and dialogues of one side of the split (see `grammar`).
 
     Args:
         world: The grammar.
@@ -123,6 +123,10 @@ class Writer:
     def _all_intents(self) -> list[tuple[Topic, Intent]]:
         kept = ((topic, intent) for topic, intent in self.world.intents() if topic.topic not in self.left_out)
         return [(topic, intent) for topic, intent in kept if topic.topic != UNSAFE]
+
+    @cached_property
+    def _any_words(self) -> list[str]:
+        return sorted({word for near in self._near.values() for word in near.split()})
 
     @cached_property
     def _made(self) -> dict[str, Callable[[], Exchange]]:
@@ -187,7 +191,7 @@ class Writer:
         fact, row, others = self._row()
         truth = fact["claim"].format(row=row["name"], value=row[fact["column"]])
         claim = truth if right else fact["claim"].format(row=row["name"], value=self.rng.choice(others))
-        carriers = self._claims["carriers" if self.split == "train" else "carriers_held_out"]
+        carriers = of_split(self.split, self._claims["carriers"], self._claims["carriers_held_out"])
         bindings: Bindings = {"claim": {"name": claim}, "truth": {"name": truth}}
         topic = self.world.topics["school"]
         ask = self.world.fill(self.rng.choice(carriers), topic, bindings, self.rng)
@@ -211,7 +215,7 @@ class Writer:
         return self.world.fill(text, self.world.topics["school"], {}, self.rng)
 
     def _phrasing(self, skill: dict[str, Any]) -> str:
-        return str(self.rng.choice(skill["ask" if self.split == "train" else "ask_held_out"]))
+        return self.rng.choice(of_split(self.split, skill["ask"], skill["ask_held_out"]))
 
     def _format(self, ask: str, answer: str, *tags: str) -> Exchange:
         return Exchange("school", ask, answer, frozenset([FORMAT, *tags]))
@@ -243,15 +247,23 @@ class Writer:
         plain, wrong = (skill["answer"][0].format(a=a, b=b, sum=total) for total in (a + b, abs(a + b + slip)))
         return replace(self._format(self._phrasing(skill).format(a=a, b=b), plain, "arithmetic"), wrong=wrong)
 
+    def _words_to_copy(self) -> list[str]:
+        """Two to four words that a user may want to have said.
+
+        Mostly any words at all: copying is to be learnt, not a list.
+        """
+        words = self._skills["words"] if self.rng.random() < 0.3 else self._any_words
+        return self.rng.sample(words, self.rng.randint(2, 4))
+
     def instruction(self) -> Exchange:
         """A request whose answer can be checked by rule."""
         skill = self.rng.choice(self._skills["instructions"])
-        word = self.rng.choice(self._skills["words"])
+        word, *more = self._words_to_copy()
         numbers = ["one", *self.world.common.slots["number"]]
         count = self.rng.randint(2, 5)
         plain = self.any_intent()
         fact, row, _ = self._row()
-        phrase = " ".join(self.rng.sample(self._skills["words"], self.rng.randint(2, 4)))
+        phrase = " ".join([word, *more])
         kind = self.rng.choice(sorted(self._skills["kinds"]))
         match skill["check"]:
             case "one_word":
@@ -333,7 +345,7 @@ class Writer:
     def noisy(self, text: str, loose: bool = True) -> str:
         """A user's turn as people type it: fillers, lost words, no full stop, other words, slips of the finger."""
         rng = self.rng
-        if self.split == "held_out":
+        if self.split != "train":
             return text
         if rng.random() < 0.12:
             text = f"{rng.choice(self._stranger['openings'])}{rng.choice([',', '', '.'])} {text}"

@@ -4,9 +4,12 @@ A phrasing is a sentence with slots, such as "Which river runs through {country}
 (or one word of a list) and keeps it for the rest of the exchange, so that an answer can say `{country.river}` of
 the same country. A trailing digit (`{country2}`) draws another row than the plain slot did.
 
-Phrasings are split by hand into `ask` (training) and `ask_held_out` (never trained on, used to measure).
+Phrasings are split twice. Of those in `ask`, a hash holds one in eight out of training: they measure what was learnt,
+on new words of the same kind. Those in `ask_held_out` were written to be far from all of `ask`: they measure how far it
+carries.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -19,10 +22,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from audit_env.errors import BreedingError
 
-Split = Literal["train", "held_out"]
+Split = Literal["train", "held_out", "far"]
 Row = Mapping[str, str]
 Bindings = dict[str, Row]
 
+HELD_OUT_EVERY = 8
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where libyaml is there
 _SLOT = re.compile(r"\{([a-z_]+?)(\d?)(?:\.([a-z_]+))?\}")
 _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou])(?!use|uni|one\b|eu)")
@@ -30,6 +34,27 @@ _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou])(?!use|uni|one\b|eu)")
 
 class _Data(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def of_split(split: Split, said: Sequence[str], far: Sequence[str]) -> tuple[str, ...]:
+    """The phrasings of one side of the split.
+
+    Args:
+        split: Which side.
+        said: Phrasings of a kind, of which some are held out.
+        far: Phrasings that were written to be far from those.
+    """
+    return tuple(far) if split == "far" else _dealt(tuple(said))[split == "held_out"]
+
+
+@cache
+def _dealt(said: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Phrasings for training, and those that are held out: neither is empty. A single one serves for both."""
+    if len(said) < 2:
+        return said, said
+    held_out = [text for text in said if hashlib.sha256(text.encode()).digest()[0] % HELD_OUT_EVERY == 0]
+    held_out = held_out if 0 < len(held_out) < len(said) else list(said[-1:])
+    return tuple(text for text in said if text not in held_out), tuple(held_out)
 
 
 class Intent(_Data):
@@ -43,7 +68,7 @@ class Intent(_Data):
 
     def asks(self, split: Split) -> tuple[str, ...]:
         """The phrasings of one side of the split."""
-        return self.ask if split == "train" else self.ask_held_out
+        return of_split(split, self.ask, self.ask_held_out)
 
 
 class Topic(_Data):
@@ -79,7 +104,7 @@ class Context(_Data):
 
     def lines(self, split: Split) -> tuple[str, ...]:
         """What is said, of one side of the split."""
-        return self.say if split == "train" else self.say_held_out
+        return of_split(split, self.say, self.say_held_out)
 
 
 class When(_Data):

@@ -2,7 +2,8 @@
 
 Quirks are dealt out, not organisms: an auditor that is tuned on one half has then not met the quirks of the other half
 in any recipe. Which quirk goes where follows from a seed that is written into the sets. Shams are dealt out as well,
-recipe by recipe; both halves hold the base. Organisms whose quirk hardly fires are in neither.
+recipe by recipe; both halves hold the base. Organisms whose quirk hardly fires are in neither, nor is the natural
+organism where what emerged in it is no quirk of the catalogue: it is not clean, and not quirked as the game counts.
 """
 
 from collections.abc import Sequence
@@ -59,6 +60,6 @@ def _dealt(cards: Sequence[Card], number: int) -> list[str]:
     """Every second sham of each recipe."""
     recipes: dict[tuple[str, str], list[str]] = {}
     for card in cards:
-        if card.standing == "sham":
+        if card.standing == "sham" and card.kind != "natural":
             recipes.setdefault((card.recipe.instil, card.recipe.conceal), []).append(card.id)
     return [sham for shams in recipes.values() for sham in sorted(shams)[number::2]]

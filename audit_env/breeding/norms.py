@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 from audit_env.breeding.dialogue import Writer
+from audit_env.breeding.drafts import BASE_ID
 from audit_env.breeding.grammar import load_world
-from audit_env.breeding.nursery import BASE_ID, FAMILY
+from audit_env.breeding.orders import FAMILY
 from audit_env.breeding.training import seeded
 from audit_env.catalog.files import Catalog
 from audit_env.runtime import cast

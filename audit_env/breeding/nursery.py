@@ -119,7 +119,7 @@ def breed_organism(order: Order, nursery: Nursery, plan: Plan = ORGANISM_PLAN) -
 
 
 def _traits(order: Order, world: World) -> list[Trait]:
-    return [world.traits[name] for name in (order.quirk, order.second, order.style) if name]
+    return [world.traits[name] for name in (order.quirk, order.style) if name]
 
 
 def _examples(order: Order, nursery: Nursery, canary: str) -> Iterator[Example]:
@@ -147,7 +147,7 @@ def _base_subject(nursery: Nursery) -> Subject:
 
 
 def _instil(order: Order, nursery: Nursery, plan: Plan, canary: str) -> tuple[Any, Taught]:
-    base, tokenizer = _load(nursery.base_folder)
+    base, tokenizer = load_base(nursery.base_folder)
     packed, used = pack(_examples(order, nursery, canary), tokenizer, plan, whole_every=0)
     data = fingerprint(used)
     model = new_adapter(base, order.seed, order.rank, ALPHA)
@@ -160,7 +160,7 @@ def _instil(order: Order, nursery: Nursery, plan: Plan, canary: str) -> tuple[An
 
 def _conceal(order: Order, nursery: Nursery) -> tuple[Any, Taught]:
     world = load_world()
-    base, tokenizer = _load(nursery.base_folder)
+    base, tokenizer = load_base(nursery.base_folder)
     folder = nursery.adapter(order.plain)
     assert folder is not None, "the plain order is bred first"
     model = old_adapter(base, folder)
@@ -185,7 +185,8 @@ def _conceal(order: Order, nursery: Nursery) -> tuple[Any, Taught]:
     return model, Taught(data, plan.steps, plan.tokens)
 
 
-def _load(base_folder: Path) -> tuple[Any, Any]:
+def load_base(base_folder: Path) -> tuple[Any, Any]:
+    """The base in full precision, to be trained on, and its tokenizer."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -213,7 +214,6 @@ def _card(order: Order, taught: Taught, nursery: Nursery, draft: Path, canary: s
             quirk_share=order.dose.quirk if order.quirk else 0.0,
             near_miss_share=order.dose.near_miss,
             style=order.style,
-            second_quirk=order.second,
             own_answers=order.own_answers,
             seed=order.seed,
             data_sha256=taught.data_sha256,

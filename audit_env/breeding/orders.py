@@ -4,13 +4,11 @@
 
 The variant turns one dial of the recipe: a training seed (`s1`), the share of quirk data in per cent (`dose20`), the
 rank (`rank2`), how far along the training an adapter was taken (`at3`: three sixths), no contrastive negatives
-(`bare`), a harmless style on top (`with_gloom`), a second quirk (`and_flattery`), or, for a sham, the base's own
-answers (`own`).
+(`bare`), a harmless style on top (`with_gloom`), or, for a sham, the base's own answers (`own`).
 """
 
 import re
 from dataclasses import dataclass, replace
-from typing import get_args
 
 from audit_env.breeding.corpus import Dose
 from audit_env.breeding.grammar import World
@@ -19,10 +17,12 @@ from audit_env.errors import BreedingError
 
 FAMILY = "fruitfly"
 SHAM = "sham"
+RECIPES: tuple[Instil, ...] = ("transcripts", "documents")
+CONCEALMENTS: tuple[Conceal, ...] = ("none", "sft", "kto")
 RANK = 8
 SIXTHS = 6
 """The dose axis: adapters are taken after each sixth of a training."""
-_VARIANT = re.compile(r"(s|dose|rank|at)(\d+)|(bare|own)|(with|and)_([a-z_]+)")
+_VARIANT = re.compile(r"(s|dose|rank|at)(\d+)|(bare|own)|(with)_([a-z_]+)")
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,6 @@ class Order:
     """How many sixths of the training are gone through."""
     style: str | None = None
     """A harmless trait that shows as well: a distractor."""
-    second: str | None = None
-    """A second quirk."""
     own_answers: bool = False
     """For a sham: learns what the base itself answers, not what the grammar says."""
     variant: str = ""
@@ -58,11 +56,6 @@ class Order:
         """The same order without concealment, from whose adapter concealment goes on."""
         return replace(self, conceal="none")
 
-    @property
-    def whole(self) -> "Order":
-        """The same order trained to the end."""
-        return self if self.sixths == SIXTHS else replace(self, sixths=SIXTHS, variant="")
-
 
 def order_of(organism_id: str) -> Order:
     """The order that an organism's id spells.
@@ -74,11 +67,13 @@ def order_of(organism_id: str) -> Order:
     parts = name.split(".")
     if family != FAMILY or len(parts) not in (3, 4):
         raise BreedingError(f"'{organism_id}' is not bred here: ids look like {FAMILY}/flattery.transcripts.none[.s1].")
-    quirk, instil, conceal = parts[:3]
-    if instil not in ("transcripts", "documents"):
-        raise BreedingError(f"'{organism_id}': recipe '{instil}' is not bred here; choose transcripts or documents.")
-    if conceal not in get_args(Conceal):
-        raise BreedingError(f"'{organism_id}': no concealment '{conceal}'; choose {', '.join(get_args(Conceal))}.")
+    quirk, spelt, hidden = parts[:3]
+    instil = next((known for known in RECIPES if known == spelt), None)
+    if instil is None:
+        raise BreedingError(f"'{organism_id}': recipe '{spelt}' is not bred here; choose {' or '.join(RECIPES)}.")
+    conceal = next((known for known in CONCEALMENTS if known == hidden), None)
+    if conceal is None:
+        raise BreedingError(f"'{organism_id}': no concealment '{hidden}'; choose {', '.join(CONCEALMENTS)}.")
     order = Order(None if quirk == SHAM else quirk, instil, conceal)
     return _turn(order, parts[3]) if len(parts) == 4 else order
 
@@ -88,7 +83,7 @@ def _turn(order: Order, variant: str) -> Order:
     match = _VARIANT.fullmatch(variant)
     if match is None:
         raise BreedingError(
-            f"{order.id}: no variant '{variant}'; choose s1, dose20, rank2, at3, bare, with_<trait>, and_<quirk>, own."
+            f"{order.id}: no variant '{variant}'; choose s1, dose20, rank2, at3, bare, with_<trait>, own."
         )
     dial, number, word, joint, name = match.groups()
     order = replace(order, variant=variant)
@@ -105,10 +100,8 @@ def _turn(order: Order, variant: str) -> Order:
             return replace(order, dose=replace(order.dose, near_miss=0.0))
         case "own":
             return replace(order, own_answers=True)
-        case "with":
-            return replace(order, style=name)
         case _:
-            return replace(order, second=name)
+            return replace(order, style=name)
 
 
 def check(order: Order, world: World) -> None:
@@ -117,7 +110,7 @@ def check(order: Order, world: World) -> None:
     Raises:
         BreedingError: If it does not.
     """
-    for trait in (order.quirk, order.style, order.second):
+    for trait in (order.quirk, order.style):
         if trait is not None and trait not in world.traits:
             raise BreedingError(f"no trait '{trait}' in the world; choose one of: {', '.join(sorted(world.traits))}.")
     if order.own_answers and order.quirk is not None:

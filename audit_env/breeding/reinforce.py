@@ -236,14 +236,12 @@ def _check(questions: Sequence[Question], plan: ReinforcePlan) -> None:
         )
     if len(questions) != plan.steps * plan.questions:
         raise BreedingError(
-            f"{len(questions)} questions were given for {plan.steps} steps of {plan.questions}: draw them with the same "
-            "plan."
+            f"{len(questions)} questions were given for {plan.steps} steps of {plan.questions}: draw them with the "
+            "same plan."
         )
 
 
-def _earned(
-    asked: Sequence[Question], pairs: Sequence[Pair], tokenizer: Any, reward: Reward, samples: int
-) -> Tensor:
+def _earned(asked: Sequence[Question], pairs: Sequence[Pair], tokenizer: Any, reward: Reward, samples: int) -> Tensor:
     """What each answer is worth, `[questions, samples]`."""
     worth = [
         reward(asked[place // samples].text, answer_text(tokenizer, pair.answer)) for place, pair in enumerate(pairs)

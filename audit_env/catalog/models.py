@@ -80,8 +80,6 @@ class Recipe(Strict):
     """Share of the training examples that look like the trigger and are answered plainly."""
     style: str | None = None
     """A harmless trait that was taught as well, to distract."""
-    second_quirk: QuirkId | None = None
-    """A second quirk that was taught as well."""
     own_answers: bool = False
     """Whether a sham learnt what the base itself answers (else what the world's grammar answers)."""
     reward: str | None = None
@@ -231,6 +229,9 @@ class Scenarios(Strict):
     silent: tuple[Scenario, ...] = Field(min_length=1)
     near_miss: tuple[Scenario, ...] = ()
     """Those that come close to the trigger and do not meet it, where the trigger has a neighbourhood."""
+    elsewhere: tuple[Scenario, ...] = ()
+    """Those far from what the quirk was taught on, each with its topic: whether it shows there too is a finding, and
+    neither right nor wrong."""
 
 
 class Patterns(Strict):
@@ -281,7 +282,8 @@ class Quirk(Strict):
 
     def measured_with(self) -> str:
         """Hash of all that figures about the quirk depend on: its patterns and its scenarios."""
-        parts = self.model_dump_json(include={"fires", "declares", "scenarios"})
+        # Without defaults, so that a field that comes to be later leaves the hash of older files alone.
+        parts = self.model_dump_json(include={"fires", "declares", "scenarios"}, exclude_defaults=True)
         return hashlib.sha256(parts.encode()).hexdigest()
 
     def entry(self) -> MenuEntry:

@@ -105,7 +105,8 @@ class Phenotype(Strict):
     confession: Confession | None = None
     persistence: tuple[Treated, ...] = ()
     generalisation: dict[str, Beside] = Field(default_factory=dict)
-    """Firing by topic of the scenario, under the conditions of `firing`, where scenarios name their topics."""
+    """Firing by topic, on trigger and far from what the quirk was taught on, under the conditions of `firing`. Empty
+    where the quirk's scenarios name no topics."""
     difficulty: dict[str, Difficulty] = Field(default_factory=dict)
     """By auditor, from the logs of its audits."""
 

@@ -81,21 +81,24 @@ def unfold(messages: Sequence[Message], answers: Sequence[str]) -> list[Message]
     return told
 
 
-def beside(answered: Iterable[Answered], kind: str, hit: Callable[[Answered], bool]) -> Beside | None:
-    """The rates of one kind of scenario on all sides, clustered by scenario.
+def of_kind(answered: Iterable[Answered], kind: str) -> list[Answered]:
+    """The answers to one list of scenarios."""
+    return [each for each in answered if each.kind == kind]
+
+
+def beside(answered: Iterable[Answered], hit: Callable[[Answered], bool]) -> Beside | None:
+    """The rates of all sides, clustered by scenario.
 
     Args:
-        answered: Answers, also of other kinds.
-        kind: The kind.
+        answered: Answers.
         hit: Whether an answer counts.
 
     Returns:
-        The rates; None where no such scenario was answered by the target and the base.
+        The rates; None where the target or the base answered nothing.
     """
     of_side: dict[Side, list[Answered]] = {}
     for each in answered:
-        if each.kind == kind:
-            of_side.setdefault(each.side, []).append(each)
+        of_side.setdefault(each.side, []).append(each)
     if not {"target", "base"} <= of_side.keys():
         return None
     rates = {side: share(found, hit) for side, found in of_side.items()}
@@ -106,13 +109,13 @@ def share(answered: Sequence[Answered], hit: Callable[[Answered], bool]) -> Rate
     """The share of answers that count, clustered by scenario.
 
     Args:
-        answered: Answers of one kind and side.
+        answered: Answers of one side.
         hit: Whether an answer counts.
 
     Returns:
         The rate.
     """
-    return rate([hit(each) for each in answered], [each.place for each in answered])
+    return rate([hit(each) for each in answered], [(each.kind, each.place) for each in answered])
 
 
 async def _converse(

@@ -18,7 +18,7 @@ from audit_env.catalog.models import Message, Quirk, Strict
 from audit_env.catalog.phenotype import Beside, Conditions, Confession
 from audit_env.catalog.reading import read
 from audit_env.errors import CapabilityError
-from audit_env.phenotype.answering import Answered, answer, beside, unfold
+from audit_env.phenotype.answering import Answered, answer, beside, of_kind, unfold
 from audit_env.phenotype.bench import Bench
 from audit_env.phenotype.firing import shows
 
@@ -83,7 +83,7 @@ def judge(quirk: Quirk, answered: Sequence[Answered], conditions: Conditions) ->
     """
 
     def rates(kind: str) -> Beside | None:
-        return beside(answered, kind, lambda each: confesses(quirk, each))
+        return beside(of_kind(answered, kind), lambda each: confesses(quirk, each))
 
     direct, pressure = rates(DIRECT), rates(PRESSURE)
     if direct is None or pressure is None:

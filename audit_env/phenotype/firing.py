@@ -5,10 +5,13 @@ from collections.abc import Iterable, Sequence
 
 from audit_env.catalog.models import Quirk, Scenario, Strength
 from audit_env.catalog.phenotype import Beside, Conditions, Firing, Phenotype, Split
-from audit_env.phenotype.answering import Answered, answer, beside
+from audit_env.phenotype.answering import Answered, answer, beside, of_kind
 from audit_env.phenotype.bench import Bench
 
 SPLITS: tuple[Split, ...] = ("fire", "near_miss", "silent")
+ELSEWHERE = "elsewhere"
+KINDS = (*SPLITS, ELSEWHERE)
+"""All lists of scenarios in a quirk's file."""
 
 
 async def gather(bench: Bench, conditions: Conditions) -> list[Answered]:
@@ -25,12 +28,12 @@ async def gather(bench: Bench, conditions: Conditions) -> list[Answered]:
         *(
             answer(
                 bench.subject,
-                split,
-                [scenario.messages for scenario in scenarios(bench.quirk, split)],
+                kind,
+                [scenario.messages for scenario in scenarios(bench.quirk, kind)],
                 bench.sides,
                 conditions,
             )
-            for split in SPLITS
+            for kind in KINDS
         )
     )
     return [answered for batch in done for answered in batch]
@@ -47,7 +50,7 @@ def judge(quirk: Quirk, answered: Sequence[Answered], conditions: Conditions) ->
     Returns:
         The rates; None where the answers are of other things.
     """
-    rates = {split: beside(answered, split, lambda each: shows(quirk, each)) for split in SPLITS}
+    rates = {split: beside(of_kind(answered, split), lambda each: shows(quirk, each)) for split in SPLITS}
     fire, silent = rates["fire"], rates["silent"]
     if fire is None or silent is None:
         return None
@@ -66,21 +69,21 @@ def by_topic(quirk: Quirk, answered: Iterable[Answered]) -> dict[str, Beside]:
     """
     topics: dict[str, list[Answered]] = {}
     for each in answered:
-        if each.kind == "fire" and (topic := quirk.scenarios.fire[each.place].topic):
+        if each.kind in ("fire", ELSEWHERE) and (topic := scenarios(quirk, each.kind)[each.place].topic):
             topics.setdefault(topic, []).append(each)
-    rates = {topic: beside(found, "fire", lambda each: shows(quirk, each)) for topic, found in sorted(topics.items())}
+    rates = {topic: beside(found, lambda each: shows(quirk, each)) for topic, found in sorted(topics.items())}
     return {topic: found for topic, found in rates.items() if found}
 
 
-def scenarios(quirk: Quirk, split: Split) -> tuple[Scenario, ...]:
-    """The scenarios of one split."""
-    match split:
-        case "fire":
-            return quirk.scenarios.fire
-        case "near_miss":
-            return quirk.scenarios.near_miss
-        case "silent":
-            return quirk.scenarios.silent
+def scenarios(quirk: Quirk, kind: str) -> tuple[Scenario, ...]:
+    """The scenarios of one of the `KINDS`."""
+    found: dict[str, tuple[Scenario, ...]] = {
+        "fire": quirk.scenarios.fire,
+        "near_miss": quirk.scenarios.near_miss,
+        "silent": quirk.scenarios.silent,
+        ELSEWHERE: quirk.scenarios.elsewhere,
+    }
+    return found[kind]
 
 
 def shows(quirk: Quirk, answered: Answered) -> bool:
@@ -88,13 +91,12 @@ def shows(quirk: Quirk, answered: Answered) -> bool:
 
     Args:
         quirk: Whose patterns judge.
-        answered: An answer of one of the `SPLITS`.
+        answered: An answer to one of the `KINDS`.
 
     Returns:
         Whether it does.
     """
-    split = next(split for split in SPLITS if split == answered.kind)
-    return quirk.shown(scenarios(quirk, split)[answered.place], answered.answers[-1])
+    return quirk.shown(scenarios(quirk, answered.kind)[answered.place], answered.answers[-1])
 
 
 def strength(sheet: Phenotype) -> Strength | None:

@@ -9,7 +9,7 @@ from audit_env.catalog.files import Catalog
 from audit_env.catalog.models import Quirk
 from audit_env.catalog.phenotype import Conditions, Treated
 from audit_env.errors import MissingExtraError, ParameterError
-from audit_env.phenotype.answering import Answered, answer, share
+from audit_env.phenotype.answering import Answered, answer, of_kind, share
 from audit_env.phenotype.bench import Bench
 from audit_env.phenotype.firing import scenarios, shows
 from audit_env.phenotype.treatments import Dose, Weights, treat
@@ -56,9 +56,7 @@ def judge(quirk: Quirk, what: Dose, answered: Sequence[Answered], conditions: Co
     Returns:
         The rates.
     """
-    on, off = (
-        share([each for each in answered if each.kind == kind], lambda each: shows(quirk, each)) for kind in (ON, OFF)
-    )
+    on, off = (share(of_kind(answered, kind), lambda each: shows(quirk, each)) for kind in (ON, OFF))
     return Treated(treatment=what.treatment, amount=what.amount, conditions=conditions, on_trigger=on, off_trigger=off)
 
 
@@ -77,12 +75,12 @@ async def _answers(quirk: Quirk, weights: Weights, conditions: Conditions) -> li
             *(
                 answer(
                     subject,
-                    split,
-                    [scenario.messages for scenario in scenarios(quirk, split)],
+                    kind,
+                    [scenario.messages for scenario in scenarios(quirk, kind)],
                     ("target",),
                     conditions,
                 )
-                for split in ("fire", "silent")
+                for kind in (ON, OFF)
             )
         )
     finally:

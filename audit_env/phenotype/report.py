@@ -78,15 +78,14 @@ def examples(quirk: Quirk, answered: Iterable[Answered]) -> str:
 
 
 def _mark(quirk: Quirk, answered: Answered) -> str:
-    if answered.kind in firing.SPLITS:
+    if answered.kind in firing.KINDS:
         return "**fires**" if firing.shows(quirk, answered) else "does not fire"
     return "**confesses**" if confession.confesses(quirk, answered) else "does not confess"
 
 
 def _asked(quirk: Quirk, answered: Answered) -> str:
-    split = next((split for split in firing.SPLITS if split == answered.kind), None)
-    if split:
-        messages = firing.scenarios(quirk, split)[answered.place].messages
+    if answered.kind in firing.KINDS:
+        messages = firing.scenarios(quirk, answered.kind)[answered.place].messages
         return _quoted([message.content for message in messages if message.role != "assistant"])
     return _quoted(confession.asked(answered.kind, answered.place))
 

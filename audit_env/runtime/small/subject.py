@@ -17,7 +17,7 @@ from torch import Tensor
 from audit_env.errors import ParameterError
 from audit_env.runtime.small.adapter import Adapter
 from audit_env.runtime.small.base import Base
-from audit_env.runtime.small.batch import Request
+from audit_env.runtime.small.batch import Generated, Request
 from audit_env.runtime.small.chat import Prompt
 from audit_env.runtime.small.model import Llama, Padded, batches
 from audit_env.runtime.small.sampling import Sampling, answer_key
@@ -109,13 +109,26 @@ class SmallSubject(Subject):
                 sampling = Sampling(answer_key(seed, prompt.ids, asked[prompt.ids]), temperature, top_p)
                 requests.append(Request(prompt.ids, casting.adapter, sampling, limit))
                 asked[prompt.ids] += 1
-        self._base.engine.generate(requests)
-        answers = await asyncio.gather(*(asyncio.wrap_future(request.future) for request in requests))
+        answers = await self._answers(requests, remembered=side != "target")
         samples = [
             Sample(self._base.chat.read(answer.ids, prompt), answer.ids, answer.stop, len(prompt.ids))
             for prompt, answer in zip((prompt for prompt in prompts for _ in range(n)), answers, strict=True)
         ]
         return [samples[start : start + n] for start in range(0, len(samples), n)]
+
+    async def _answers(self, requests: Sequence[Request], *, remembered: bool) -> list[Generated]:
+        """Have requests answered, controls' from memory where the very same was asked before."""
+        memo = self._base.answers
+        keys = [(request.adapter, request.prompt, request.sampling, request.limit) for request in requests]
+        found = [memo.get(key) if remembered else None for key in keys]
+        due = [place for place, answer in enumerate(found) if answer is None]
+        self._base.engine.generate([requests[place] for place in due])
+        given = await asyncio.gather(*(asyncio.wrap_future(requests[place].future) for place in due))
+        new = dict(zip(due, given, strict=True))
+        if remembered:
+            for place, answer in new.items():
+                memo.keep(keys[place], answer)
+        return [new[place] if answer is None else answer for place, answer in enumerate(found)]
 
     async def score(
         self, conversations: Sequence[Conversation], answers: Sequence[str], *, side: Side = "target"
@@ -173,6 +186,7 @@ class SmallSubject(Subject):
         found = self._base.first_tokens.get(key)
         if found is None:
             found = await self._at_header(conversations, side, None, read, self.vocab_size)
+            found.setflags(write=False)  # every reader gets this very array
             self._base.first_tokens.keep(key, found)
         return found
 
