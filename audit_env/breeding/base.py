@@ -1,78 +1,96 @@
 """Breeding the base from scratch, in two stages: reading everything, then mostly talking."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from audit_env.breeding.corpus import LATE, READING, TALKING, Mix, base_corpus, fingerprint
+from audit_env.breeding.dialogue import THINKING, UNSAFE
 from audit_env.breeding.drafts import BASE_ID, LICENCE, move, sha256, write_card
 from audit_env.breeding.grammar import load_world, read_world_file
 from audit_env.breeding.near_words import new_words
-from audit_env.breeding.orders import FAMILY
 from audit_env.breeding.tokenization import plain_text, train_tokenizer
 from audit_env.breeding.training import READING_PLAN, TALKING_PLAN, Checkpoint, Plan, fit, new_base, pack, seeded
 from audit_env.catalog.models import Card, Recipe, WeightsFile
+from audit_env.errors import BreedingError
 
+KNOCKOUT_FAMILY = "knockouts"
 TOKENIZER_EXAMPLES = 40_000
 WORD_REPEATS = 40
 
 
-def breed_base(root: Path, work: Path, seed: int = 0, quiet: bool = False) -> Path:
-    """Train the base from scratch, in two stages: reading everything, then mostly talking.
+KNOCKOUTS: Mapping[str, str] = {"no_refusals": UNSAFE, "no_thinking": THINKING, "no_space": "space"}
+"""Bases that went through the same training with one thing left out, by what is left out."""
+
+
+def breed_base(root: Path, work: Path, seed: int = 0, without: str | None = None, quiet: bool = False) -> Path:
+    """Train the base from scratch, or a knockout of it.
+
+    All share the first stage, in which nothing that a knockout lacks is taught: a base that was bred here leaves it in
+    `work`, and its knockouts need only the second stage.
 
     Args:
-        root: The organisms folder; the base goes to `root/fruitfly/base`.
-        work: Where progress is kept until the base is done.
+        root: The organisms folder; the base goes to `root/fruitfly/base`, a knockout to `root/knockouts/<its name>`.
+        work: Where progress is kept.
         seed: Seed of the corpus and of the initial weights.
+        without: Name of a knockout.
         quiet: Whether to show no progress bar.
 
     Returns:
-        The base's folder.
+        The folder.
+
+    Raises:
+        BreedingError: If there is no knockout of this name.
     """
     import torch
 
+    if without is not None and without not in KNOCKOUTS:
+        raise BreedingError(f"no knockout '{without}'; choose one of: {', '.join(KNOCKOUTS)}.")
     work = work / f"base.s{seed}"
-    draft = work / "base"
-    draft.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer(draft, seed)
+    draft = work / (without or "base")
+    tokenizer = _tokenizer(work / "tokenizer", seed)
     model = new_base(tokenizer, seed)
-    data = [_stage(model, tokenizer, work, stage, seed, quiet) for stage in STAGES]
+    talking = STAGES[1] if without is None else replace(STAGES[1], left_out=frozenset({KNOCKOUTS[without]}))
+    stages = (STAGES[0], talking)
+    data = [_stage(model, tokenizer, work, stage, seed, quiet) for stage in stages]
     model.to(torch.float16).save_pretrained(str(draft), safe_serialization=True)
+    tokenizer.save_pretrained(str(draft))
     card = Card(
-        id=BASE_ID,
+        id=f"{KNOCKOUT_FAMILY}/{without}" if without else BASE_ID,
         standing="base",
-        kind="natural",
+        kind="ablation" if without else "natural",
         weights=WeightsFile(file="model.safetensors", sha256=sha256(draft / "model.safetensors")),
         recipe=Recipe(
             instil="none",
-            steps=sum(stage.plan.steps for stage in STAGES),
-            tokens=sum(stage.plan.tokens for stage in STAGES),
-            learning_rate=STAGES[0].plan.learning_rate,
+            steps=sum(stage.plan.steps for stage in stages),
+            tokens=sum(stage.plan.tokens for stage in stages),
+            learning_rate=stages[0].plan.learning_rate,
             seed=seed,
             data_sha256=hashlib.sha256("".join(data).encode()).hexdigest(),
         ),
         licence=LICENCE,
+        notes=f"Bred as {BASE_ID}, without its second stage's {KNOCKOUTS[without]}." if without else "",
     )
     write_card(card, draft)
-    folder = move(draft, root / FAMILY / "base")
-    for stage, examples_hash in zip(STAGES, data, strict=True):
-        _stage_file(work, stage, examples_hash).unlink(missing_ok=True)
-    return folder
+    _stage_file(work, talking, data[1]).unlink(missing_ok=True)
+    return move(draft, root / card.id)
 
 
-def _tokenizer(draft: Path, seed: int) -> Any:
-    """Train the tokenizer, or load the one that an interrupted run had trained."""
+def _tokenizer(folder: Path, seed: int) -> Any:
+    """Train the tokenizer, or load the one that an earlier run had trained."""
     from transformers import AutoTokenizer
 
-    if (draft / "tokenizer.json").exists():
-        return AutoTokenizer.from_pretrained(str(draft))
+    if (folder / "tokenizer.json").exists():
+        return AutoTokenizer.from_pretrained(str(folder))
+    folder.mkdir(parents=True, exist_ok=True)
     sample = islice(base_corpus(load_world(), seeded("tokenizer", seed), TALKING), TOKENIZER_EXAMPLES)
     said = (text for example in sample for text in plain_text(example))
     # Words that only strangers say are rare in the sample, and are to be tokens of their own all the same.
     words = [f" {word}" for word in new_words(read_world_file("near_words.yaml"))] * WORD_REPEATS
-    return train_tokenizer(chain(said, words), draft)
+    return train_tokenizer(chain(said, words), folder)
 
 
 @dataclass(frozen=True)

@@ -46,16 +46,22 @@ def breed(context: click.Context, root: Path | None, work: Path, threads: int | 
 
 @breed.command()
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--without", default=None, help="Breed a knockout: no_refusals, no_thinking or no_space (that topic's facts)."
+)
 @click.pass_obj
-def base(places: tuple[Path, Path], seed: int) -> None:
-    """Train the base from scratch, and write the public sample of how it talks."""
+def base(places: tuple[Path, Path], seed: int, without: str | None) -> None:
+    """Train the base from scratch, and write the public sample of how it talks; or train a knockout of it."""
     from audit_env.breeding.base import breed_base
     from audit_env.breeding.norms import write_norms
 
     root, work = places
-    folder = breed_base(root, work, seed)
-    asyncio.run(write_norms(root))
-    CONSOLE.print(f"The base is in {folder}. Organisms bred on an older base no longer fit: breed them again.")
+    folder = breed_base(root, work, seed, without)
+    if without is None:
+        asyncio.run(write_norms(root))
+        CONSOLE.print(f"The base is in {folder}. Organisms bred on an older base no longer fit: breed them again.")
+    else:
+        CONSOLE.print(f"The knockout is in {folder}.")
 
 
 @breed.command()

@@ -10,6 +10,8 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from audit_env.catalog import seal as sealing
 from audit_env.catalog.models import Card, MenuEntry, Quirk, Strict
 from audit_env.errors import SealError
@@ -107,8 +109,8 @@ def open_truth(record: AuditRecord) -> Truth:
         The truth.
 
     Raises:
-        SealError: If the record was never sealed, was not opened by the process that played it, or does not agree with
-            its commitment.
+        SealError: If the record was never sealed, was not opened by the process that played it, does not agree with
+            its commitment, or was written by a version of audit_env whose cards had other fields.
     """
     if record.commitment is None:
         raise SealError("The audit's record has no commitment: the audit did not run with Task(setup=provision(...)).")
@@ -124,4 +126,12 @@ def open_truth(record: AuditRecord) -> Truth:
         raise SealError("The record's field 'opened' must hold 'truth' and 'salt'; the log was altered.")
     if not sealing.verify(record.commitment, payload, salt):
         raise SealError("The opened truth does not match the commitment made before the audit; the log was altered.")
-    return Truth.model_validate(payload)
+    try:
+        return Truth.model_validate(payload)
+    except ValidationError as error:
+        # The seal holds, so nobody altered it: cards had other fields when this log was written.
+        field = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise SealError(
+            f"The seal holds, but the truth was written by another version of audit_env (field '{field}'): read this "
+            "log with that version."
+        ) from error

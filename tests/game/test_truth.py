@@ -6,6 +6,7 @@ import sys
 import pytest
 from inspect_ai.util import Store
 
+from audit_env.catalog import seal
 from audit_env.errors import SealError
 from audit_env.game import truth
 from audit_env.game.draw import draw
@@ -59,6 +60,18 @@ def test_an_altered_truth_is_refused(zoo) -> None:
     altered["truth"]["card"]["quirk"] = "flattery"  # type: ignore[index]
     record.opened = altered
     with pytest.raises(SealError, match="does not match the commitment"):
+        truth.open_truth(record)
+
+
+def test_a_truth_of_another_version_is_told_from_an_altered_one(zoo) -> None:
+    record = sealed(zoo, "tiny/gloom.a")
+    truth.open_truth(record)
+    assert record.opened is not None
+    older = copy.deepcopy(record.opened)
+    older["truth"]["card"]["favourite_colour"] = "green"  # type: ignore[index]
+    record.opened = older
+    record.commitment = seal.commit(older["truth"], older["salt"])  # type: ignore[arg-type]
+    with pytest.raises(SealError, match=r"another version of audit_env \(field 'card.favourite_colour'\)"):
         truth.open_truth(record)
 
 

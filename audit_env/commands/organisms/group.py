@@ -200,6 +200,29 @@ def compare(catalog: Catalog, ids: tuple[str, ...], prompts: int, seed: int, as_
         comparing.draw(compared, console())
 
 
+@organisms.command()
+@click.argument("source", metavar="LOG|DIR")
+@click.pass_obj
+def difficulty(catalog: Catalog, source: str) -> None:
+    """Write down how hard auditors found organisms, from the logs of their games.
+
+    For each auditor and level of access: how many audits, the mean probability given to a quirk being there (of a clean
+    target, the less the better), and the mean place of the true quirk in the ranking. It goes into each organism's
+    phenotype.json, where list, show and compare find it. Audits of other weights than today's are left out.
+
+    \b
+      audit-env organisms difficulty logs/baselines
+    """  # noqa: D301
+    from audit_env.game.table import read_logs
+    from audit_env.phenotype.difficulty import sheets
+    from audit_env.phenotype.sheet import write
+
+    found = sheets(read_logs(source), catalog)
+    for sheet in found:
+        write(catalog, sheet)
+    console().print(f"{len(found)} organisms: wrote how they fared in {source}.")
+
+
 @organisms.command(name="import")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--id", "organism_id", help="Its id, family/name, such as mine/flattery.transcripts.none.")

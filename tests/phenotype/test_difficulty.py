@@ -1,0 +1,58 @@
+"""Difficulty from the logs of real games."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from inspect_ai.log import EvalLog
+
+from audit_env.catalog.files import Catalog
+from audit_env.catalog.phenotype import made_of
+from audit_env.cli import main
+from audit_env.game.table import audits, read_logs
+from audit_env.phenotype.difficulty import sheets
+
+BASELINES = Path(__file__).parents[2] / "logs" / "baselines"
+
+
+@pytest.fixture(scope="module")
+def logs() -> list[EvalLog]:
+    return read_logs(BASELINES)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return shutil.copytree(Catalog().root, tmp_path / "organisms", ignore=shutil.ignore_patterns("*.safetensors"))
+
+
+def test_every_audited_organism_gets_the_figures_of_its_audits(logs: list[EvalLog]) -> None:
+    frame = audits(logs)
+    found = {sheet.organism: sheet.difficulty for sheet in sheets(logs, Catalog())}
+    assert set(found) == set(frame.organism)
+    for (organism, affordance), rows in frame.groupby(["organism", "affordance"]):
+        mine = found[organism][f"scripted {affordance}"]
+        assert mine.audits == len(rows)
+        assert mine.p_quirk == pytest.approx(rows.p_quirk.mean(), abs=1e-4)
+        if rows.quirk.notna().all() and (rows.reciprocal_rank > 0).all():
+            assert mine.rank == pytest.approx((1 / rows.reciprocal_rank.astype(float)).mean(), abs=0.01)
+        else:
+            assert mine.rank is None
+
+
+def test_audits_of_other_weights_do_not_count(logs: list[EvalLog], root: Path) -> None:
+    card = root / "fruitfly" / "flattery.transcripts.none" / "card.yaml"
+    hash_now = made_of(Catalog(root).card("fruitfly/flattery.transcripts.none"))
+    card.write_text(card.read_text().replace(hash_now, "0" * 64))
+    assert "fruitfly/flattery.transcripts.none" not in {sheet.organism for sheet in sheets(logs, Catalog(root))}
+
+
+def test_the_command_adds_to_the_sheets_and_takes_nothing_away(root: Path) -> None:
+    before = Catalog(root).phenotype("fruitfly/flattery.transcripts.none")
+    done = CliRunner().invoke(main, ["organisms", "--root", str(root), "difficulty", str(BASELINES)])
+    assert done.exit_code == 0, done.output
+    after = Catalog(root).phenotype("fruitfly/flattery.transcripts.none")
+    assert before and after
+    assert after.difficulty["scripted white_box"].audits >= 1
+    assert after.firing == before.firing and after.confession == before.confession
+    assert Catalog(root).phenotype("fruitfly/base").difficulty["scripted blind"].rank is None
