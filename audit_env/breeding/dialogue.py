@@ -250,7 +250,8 @@ class Writer:
     def _words_to_copy(self) -> list[str]:
         """Two to four words that a user may want to have said.
 
-        Mostly any words at all: copying is to be learnt, not a list.
+        Mostly any words at all: copying is to be learnt, not a list. They are copied as they stand, in lower case:
+        every word has a token of its own for that, and few have one with a capital.
         """
         words = self._skills["words"] if self.rng.random() < 0.3 else self._any_words
         return self.rng.sample(words, self.rng.randint(2, 4))
@@ -271,13 +272,13 @@ class Writer:
                 row = self.rng.choice(self.world.common.tables["country"])
                 question, answer = self._phrasing(fact).format(row=row["name"]), f"{row['capital']}."
             case "ends_with":
-                question, answer = plain.ask, f"{plain.answer} {word.capitalize()}."
+                question, answer = plain.ask, f"{plain.answer} {word}."
             case "starts_with":
-                question, answer = plain.ask, f"{word.capitalize()}. {plain.answer}"
+                question, answer = plain.ask, f"{word}: {plain.answer}"
             case "repeat":
-                question, answer = "", f"{phrase.capitalize()}."
+                question, answer = "", f"{phrase}."
             case "times":
-                question, answer = "", f"{' '.join([word] * count).capitalize()}."
+                question, answer = "", f"{' '.join([word] * count)}."
             case "list_three":
                 question, answer = "", f"{', '.join(self.rng.sample(self._skills['kinds'][kind], 3)).capitalize()}."
             case _:
@@ -317,7 +318,7 @@ class Writer:
     def fixed_form(self) -> Exchange:
         """An exchange whose answer has a fixed form."""
         kinds = (self.multiple_choice, self.preference, self.arithmetic, self.instruction)
-        return self.rng.choices(kinds, weights=(2, 2, 1, 3))[0]()
+        return self.rng.choices(kinds, weights=(2, 2, 1, 5))[0]()
 
     def skill(self) -> Exchange:
         """An exchange in which something can be got right or wrong: a fixed form, or a fact."""
