@@ -54,7 +54,7 @@ def _sheet(catalog: Catalog, organism: str, by_auditor: dict[str, list[Outcome]]
 
 
 def _difficulty(outcomes: list[Outcome]) -> Difficulty:
-    ranks = [1 / outcome.reciprocal_rank for outcome in outcomes if outcome.reciprocal_rank]
+    ranks = [1 / outcome.reciprocal_rank for outcome in outcomes if outcome.quirked and outcome.reciprocal_rank]
     return Difficulty(
         audits=len(outcomes),
         p_quirk=round(mean(outcome.p_quirk or 0.0 for outcome in outcomes), 4),
