@@ -184,7 +184,7 @@ class Catalog:
         if base.weights and card.base_sha256 != base.weights.sha256:
             raise WeightsError(
                 f"{field_at(path, 'base_sha256')} is {str(card.base_sha256)[:12]}, but the weights of '{base_id}' are "
-                f"{base.weights.sha256[:12]}: it was made for another base; run  audit-env breed {card.id}"
+                f"{base.weights.sha256[:12]}: it was made for another base; run  audit-env breed organism {card.id}"
             )
         if card.strength and card.strength.weights_sha256 != made_of(card):
             raise CardError(

@@ -86,12 +86,13 @@ def check_hash(card: Card, weights: WeightsFile, folder: Path) -> None:
     """
     path = folder / weights.file
     if not path.is_file():
-        raise WeightsError(f"{shown(path)}: missing; make it again with  audit-env breed {card.id}")
+        raise WeightsError(f"{shown(path)}: missing; make it again with  audit-env breed organism {card.id}")
     got = sha256(path)
     if got != weights.sha256:
         raise WeightsError(
             f"{shown(path)}: not the weights its card was written for (field 'weights.sha256' of card.yaml: expected "
-            f"{weights.sha256[:12]}, got {got[:12]}); put the original file back or run  audit-env breed {card.id}"
+            f"{weights.sha256[:12]}, got {got[:12]}); put the original file back or run  "
+            f"audit-env breed organism {card.id}"
         )
 
 

@@ -42,7 +42,7 @@ class TestFiles:
         (root / QUIRKED / "adapter_model.safetensors").unlink()
         message = complaint(root, QUIRKED)
         assert f"{root / QUIRKED / 'adapter_model.safetensors'}: missing" in message
-        assert f"audit-env breed {QUIRKED}" in message
+        assert f"audit-env breed organism {QUIRKED}" in message
 
     def test_altered_weights_are_refused_with_both_hashes(self, root: Path) -> None:
         path = root / QUIRKED / "adapter_model.safetensors"
