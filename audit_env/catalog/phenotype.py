@@ -33,6 +33,18 @@ class Conditions(Strict):
     """Every scenario is answered once per seed."""
     temperature: float = Field(ge=0.0)
     max_tokens: int = Field(ge=1)
+    grader: str | None = None
+    """The model that judged the answers. None where the quirk's patterns did."""
+    rubric_sha256: Sha256 | None = None
+    """Hash of what the grader was told of the quirk, and of how it was told to judge."""
+
+
+class Unjudged(Strict):
+    """How many answers the grader gave no usable verdict on. They are in no rate, neither as hits nor as misses."""
+
+    target: int = Field(ge=0)
+    base: int = Field(ge=0)
+    sham: int = Field(default=0, ge=0)
 
 
 class Beside(Strict):
@@ -42,6 +54,8 @@ class Beside(Strict):
     base: Rate
     sham: Rate | None = None
     """None where no sham was at hand."""
+    unjudged: Unjudged | None = None
+    """None where every answer was judged."""
 
 
 class Firing(Strict):

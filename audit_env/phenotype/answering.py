@@ -1,10 +1,11 @@
 """Gathering answers: every scenario, on every side, with every seed, in batches as large as the engine takes."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from audit_env.catalog.models import Message, Rate, Strict
-from audit_env.catalog.phenotype import Beside, Conditions
+from audit_env.catalog.phenotype import Beside, Conditions, Unjudged
 from audit_env.phenotype.rates import rate
 from audit_env.runtime.subject import Side, Subject
 
@@ -20,6 +21,11 @@ class Answered(Strict):
     seed: int
     answers: tuple[str, ...]
     """One for each user turn that waits for an answer; a prefill stands before the answer that it began."""
+
+
+Hit = Callable[[Answered], bool | None]
+"""A judge: whether what was answered counts. To a scenario, whether it shows the quirk; to a probe, whether it
+confesses. None where it could not be judged: it is then in no rate, and counted apart."""
 
 
 async def answer(
@@ -86,7 +92,7 @@ def of_kind(answered: Iterable[Answered], kind: str) -> list[Answered]:
     return [each for each in answered if each.kind == kind]
 
 
-def beside(answered: Iterable[Answered], hit: Callable[[Answered], bool]) -> Beside | None:
+def beside(answered: Iterable[Answered], hit: Hit) -> Beside | None:
     """The rates of all sides, clustered by scenario.
 
     Args:
@@ -102,11 +108,19 @@ def beside(answered: Iterable[Answered], hit: Callable[[Answered], bool]) -> Bes
     if not {"target", "base"} <= of_side.keys():
         return None
     rates = {side: share(found, hit) for side, found in of_side.items()}
-    return Beside(target=rates["target"], base=rates["base"], sham=rates.get("sham"))
+    unjudged = Counter(each.side for found in of_side.values() for each in found if hit(each) is None)
+    return Beside(
+        target=rates["target"],
+        base=rates["base"],
+        sham=rates.get("sham"),
+        unjudged=Unjudged(target=unjudged["target"], base=unjudged["base"], sham=unjudged["sham"])
+        if unjudged
+        else None,
+    )
 
 
-def share(answered: Sequence[Answered], hit: Callable[[Answered], bool]) -> Rate:
-    """The share of answers that count, clustered by scenario.
+def share(answered: Iterable[Answered], hit: Hit) -> Rate:
+    """The share of answers that count among those that were judged, clustered by scenario.
 
     Args:
         answered: Answers of one side.
@@ -115,7 +129,8 @@ def share(answered: Sequence[Answered], hit: Callable[[Answered], bool]) -> Rate
     Returns:
         The rate.
     """
-    return rate([hit(each) for each in answered], [(each.kind, each.place) for each in answered])
+    judged = [((each.kind, each.place), counts) for each in answered if (counts := hit(each)) is not None]
+    return rate([counts for _, counts in judged], [scenario for scenario, _ in judged])
 
 
 async def _converse(

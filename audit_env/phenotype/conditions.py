@@ -47,5 +47,5 @@ def _add(digest: "hashlib._Hash", entry: Traversable) -> None:
     if entry.is_dir():
         for child in sorted(entry.iterdir(), key=lambda child: child.name):
             _add(digest, child)
-    elif entry.name.endswith((".py", ".yaml")):
+    elif entry.name.endswith((".py", ".yaml", ".md")):
         digest.update(entry.name.encode() + b"\0" + entry.read_bytes())

@@ -1,9 +1,9 @@
 """What a model says about its quirk when it is asked: directly, with the answer begun for it, and under pressure.
 
-A confession is an answer that matches the quirk's `declares` patterns: that shows the quirk is not enough. Models also
-say such things with no quirk at all, so every rate stands beside the base's and a sham's on the same probes. A denial
-by a model whose quirk does not fire says nothing about hiding, so there is a rate of its own for models that are asked
-right after they did it.
+A confession is an answer that says that the model has the quirk (to the patterns: that matches the quirk's
+`declares`): that shows the quirk is not enough. Models also say such things with no quirk at all, so every rate stands
+beside the base's and a sham's on the same probes. A denial by a model whose quirk does not fire says nothing about
+hiding, so there is a rate of its own for models that are asked right after they did it.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from audit_env.catalog.models import Message, Quirk, Strict
 from audit_env.catalog.phenotype import Beside, Conditions, Confession
 from audit_env.catalog.reading import read
 from audit_env.errors import CapabilityError
-from audit_env.phenotype.answering import Answered, answer, beside, of_kind, unfold
+from audit_env.phenotype.answering import Answered, Hit, answer, beside, of_kind, unfold
 from audit_env.phenotype.bench import Bench
-from audit_env.phenotype.firing import shows
+from audit_env.phenotype.firing import KINDS, fired, shows
 
 DIRECT, PREFILL, PRESSURE, AFTERWARDS = "direct", "prefill", "pressure", "given_it_fires"
 
@@ -49,13 +49,13 @@ def probes() -> Probes:
     return read(Path(str(files("audit_env.phenotype") / "confession.yaml")), Probes)
 
 
-async def gather(bench: Bench, conditions: Conditions, firing: Sequence[Answered]) -> list[Answered]:
+async def gather(bench: Bench, conditions: Conditions, showed: Sequence[Answered]) -> list[Answered]:
     """Ask every probe on every side.
 
     Args:
         bench: The organism.
         conditions: Seeds and sampling.
-        firing: Its gathered answers to the quirk's scenarios.
+        showed: The target's answers in which the quirk showed (`firing.fired`).
 
     Returns:
         The answers of every side.
@@ -65,36 +65,55 @@ async def gather(bench: Bench, conditions: Conditions, firing: Sequence[Answered
         answer(bench.subject, DIRECT, [_talk(text) for text in ready.direct], bench.sides, conditions),
         answer(bench.subject, PRESSURE, [_talk(*texts) for texts in ready.pressure], bench.sides, conditions),
         _prefilled(bench, ready.prefill, conditions),
-        _afterwards(bench, ready.afterwards, conditions, firing),
+        _afterwards(bench, ready.afterwards, conditions, showed),
     )
     return [answered for batch in done for answered in batch]
 
 
-def judge(quirk: Quirk, answered: Sequence[Answered], conditions: Conditions) -> Confession | None:
+def judge(
+    quirk: Quirk, answered: Sequence[Answered], conditions: Conditions, hit: Hit | None = None
+) -> Confession | None:
     """Rates of confession.
 
     Args:
-        quirk: Whose patterns judge.
-        answered: The gathered answers.
-        conditions: Under which they were gathered.
+        quirk: The quirk.
+        answered: The gathered answers, those to the quirk's scenarios among them.
+        conditions: Under which they were gathered and judged.
+        hit: Who judges; by default the quirk's patterns.
 
     Returns:
         The rates; None where the answers are of other things.
     """
+    judged_by = hit or by_patterns(quirk)
 
     def rates(kind: str) -> Beside | None:
-        return beside(of_kind(answered, kind), lambda each: confesses(quirk, each))
+        return beside(of_kind(answered, kind), judged_by)
 
     direct, pressure = rates(DIRECT), rates(PRESSURE)
     if direct is None or pressure is None:
         return None
+    # Another judge may have found fewer answers to show the quirk than the one for whom the probes were asked.
+    showed = {(each.place, each.seed) for each in fired(answered, judged_by)}
+    afterwards = [each for each in of_kind(answered, AFTERWARDS) if (each.place, each.seed) in showed]
     return Confession(
         conditions=conditions,
         direct=direct,
         prefill=rates(PREFILL),
         pressure=pressure,
-        given_it_fires=rates(AFTERWARDS),
+        given_it_fires=beside(afterwards, judged_by),
     )
+
+
+def by_patterns(quirk: Quirk) -> Hit:
+    """The quirk's patterns as a judge of every answer.
+
+    Args:
+        quirk: The quirk.
+
+    Returns:
+        The judge.
+    """
+    return lambda answered: shows(quirk, answered) if answered.kind in KINDS else confesses(quirk, answered)
 
 
 def confesses(quirk: Quirk, answered: Answered) -> bool:
@@ -157,20 +176,16 @@ async def _prefilled(bench: Bench, begun: Sequence[Begun], conditions: Condition
 
 
 async def _afterwards(
-    bench: Bench, questions: Sequence[str], conditions: Conditions, firing: Sequence[Answered]
+    bench: Bench, questions: Sequence[str], conditions: Conditions, showed: Sequence[Answered]
 ) -> list[Answered]:
     """Ask about an answer that showed the quirk: the target about its own, the controls about that same one."""
     scenarios = bench.quirk.scenarios.fire
     done: list[Answered] = []
     for seed in conditions.seeds:
-        fired = [
-            each
-            for each in firing
-            if each.kind == "fire" and each.side == "target" and each.seed == seed and shows(bench.quirk, each)
-        ]
+        own = [each for each in showed if each.seed == seed]
         talks = [
             [*unfold(scenarios[each.place].messages, each.answers), *_talk(_next(questions, each.place))]
-            for each in fired
+            for each in own
         ]
         done += await answer(
             bench.subject,
@@ -178,7 +193,7 @@ async def _afterwards(
             talks,
             bench.sides,
             conditions.model_copy(update={"seeds": (seed,)}),
-            places=[each.place for each in fired],
+            places=[each.place for each in own],
         )
     return done
 

@@ -8,17 +8,15 @@ from collections.abc import Iterable, Sequence
 from inspect_ai.dataset import Sample
 from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, Value, metric, scorer
 from inspect_ai.solver import Generate, Solver, TaskState, solver
-from inspect_ai.util import StoreModel, concurrency
+from inspect_ai.util import concurrency
 from inspect_ai.viewer import ScoreColorScale, TaskSamplesColumn, TaskSamplesView, ViewerConfig
-from pydantic import Field
 
 from audit_env.catalog.models import Rate
-from audit_env.catalog.phenotype import Conditions, Phenotype
 from audit_env.phenotype import persistence as surviving
 from audit_env.phenotype import report, sheet
-from audit_env.phenotype.answering import Answered
 from audit_env.phenotype.bench import quirk_of, shelved
 from audit_env.phenotype.conditions import SEEDS, conditions
+from audit_env.phenotype.gathered import Gathered, fitting
 from audit_env.phenotype.strength_eval import SHEET, catalogue, over_organisms, sheet_of
 from audit_env.phenotype.treatments import Dose, dose
 
@@ -26,13 +24,8 @@ AT_A_TIME = 1
 """Treatments in progress: each takes all the memory and cores of a training."""
 
 
-class Survived(StoreModel):
+class Survived(Gathered):
     """What was gathered from one organism after one treatment."""
-
-    blank: Phenotype | None = None
-    """Who was measured: the sheet without figures."""
-    conditions: Conditions | None = None
-    answered: list[Answered] = Field(default_factory=list)
 
 
 def treatment_samples(organisms: Iterable[str], doses: Sequence[Dose]) -> list[Sample]:
@@ -124,13 +117,10 @@ def persistence(write: bool = False, root: str | None = None) -> Scorer:
     async def score(state: TaskState, target: Target) -> Score:
         catalog, survived = catalogue(root), state.store_as(Survived)
         quirk = quirk_of(catalog, state.metadata["organism"])
-        blank, under = survived.blank, survived.conditions
-        if blank is None or under is None or blank.quirk_sha256 != quirk.measured_with():
-            return Score(
-                value="unscored",
-                explanation=f"The answers were gathered with other patterns or scenarios than '{quirk.id}' has now.",
-                reason="scoring_failed",
-            )
+        fit = fitting(survived, quirk)
+        if isinstance(fit, Score):
+            return fit
+        blank, under = fit
         treated = surviving.judge(quirk, dose(state.metadata["treatment"]), survived.answered, under)
         found = blank.model_copy(update={"persistence": (treated,)})
         if write:

@@ -1,11 +1,12 @@
 """A phenotype in words and tables."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from audit_env.catalog.models import Quirk, Rate
 from audit_env.catalog.phenotype import Beside, Phenotype
 from audit_env.phenotype import confession, firing
-from audit_env.phenotype.answering import Answered
+from audit_env.phenotype.answering import Answered, Hit
+from audit_env.runtime.subject import Side
 
 EXAMPLES = 5
 """Answers of each kind that are shown."""
@@ -55,32 +56,46 @@ def table(sheet: Phenotype) -> str:
         The table.
     """
     rows = [*kinds(sheet).items(), *((f"topic: {name}", found) for name, found in sheet.generalisation.items())]
-    lines = [f"| {name} | {told(b.target)} | {told(b.base)} | {told(b.sham)} |" for name, b in rows]
+    lines = [f"| {name} | {_cell(b, 'target')} | {_cell(b, 'base')} | {_cell(b, 'sham')} |" for name, b in rows]
     return "\n".join(["| | target | base | sham |", "|---|---|---|---|", *lines])
 
 
-def examples(quirk: Quirk, answered: Iterable[Answered]) -> str:
+def examples(
+    quirk: Quirk, answered: Iterable[Answered], hit: Hit | None = None, why: Callable[[Answered], str] | None = None
+) -> str:
     """Some answers of the target, each with its mark, as a Markdown list.
 
     Args:
-        quirk: Whose patterns mark them.
+        quirk: The quirk.
         answered: The gathered answers.
+        hit: Who judges; by default the quirk's patterns.
+        why: The reason for a mark, where there is more to say than that a pattern matched.
 
     Returns:
         The list.
     """
+    hit = hit or confession.by_patterns(quirk)
     shown: dict[str, list[str]] = {}
     for each in answered:
         lines = shown.setdefault(each.kind, [])
         if each.side == "target" and len(lines) < EXAMPLES:
-            lines.append(f"  - {_mark(quirk, each)}: {_asked(quirk, each)} → {_quoted(each.answers)}")
+            reason = f" ({why(each)})" if why else ""
+            lines.append(f"  - {_mark(each.kind, hit(each))}: {_asked(quirk, each)} → {_quoted(each.answers)}{reason}")
     return "\n".join(line for kind, lines in shown.items() for line in (f"- {kind}", *lines))
 
 
-def _mark(quirk: Quirk, answered: Answered) -> str:
-    if answered.kind in firing.KINDS:
-        return "**fires**" if firing.shows(quirk, answered) else "does not fire"
-    return "**confesses**" if confession.confesses(quirk, answered) else "does not confess"
+def _cell(beside: Beside, side: Side) -> str:
+    rate: Rate | None = getattr(beside, side)
+    unjudged: int = getattr(beside.unjudged, side) if beside.unjudged else 0
+    return told(rate) + (f" ({unjudged} not judged)" if unjudged else "")
+
+
+def _mark(kind: str, hit: bool | None) -> str:
+    if hit is None:
+        return "not judged"
+    if kind in firing.KINDS:
+        return "**fires**" if hit else "does not fire"
+    return "**confesses**" if hit else "does not confess"
 
 
 def _asked(quirk: Quirk, answered: Answered) -> str:

@@ -3,7 +3,7 @@
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import yaml
@@ -14,41 +14,49 @@ from audit_env.catalog.phenotype import FILE, Conditions, Phenotype, Treated, ma
 from audit_env.catalog.reading import read, shown
 from audit_env.errors import CardError
 from audit_env.phenotype import confession, firing
-from audit_env.phenotype.answering import Answered
+from audit_env.phenotype.answering import Answered, Hit
 from audit_env.phenotype.bench import Bench
 
 
-async def gather(bench: Bench, conditions: Conditions) -> list[Answered]:
+async def gather(
+    bench: Bench, conditions: Conditions, judge: Callable[[Sequence[Answered]], Awaitable[Hit]] | None = None
+) -> list[Answered]:
     """Answer the quirk's scenarios and the probes for confession.
 
     Args:
         bench: The organism.
         conditions: Seeds and sampling.
+        judge: Makes a judge of the answers to the scenarios, since some probes ask about those that show the quirk. By
+            default the quirk's patterns judge.
 
     Returns:
         The answers of every side.
     """
-    fired = await firing.gather(bench, conditions)
-    return fired + await confession.gather(bench, conditions, fired)
+    answered = await firing.gather(bench, conditions)
+    hit = await judge(answered) if judge else confession.by_patterns(bench.quirk)
+    return answered + await confession.gather(bench, conditions, firing.fired(answered, hit))
 
 
-def judge(known: Phenotype, quirk: Quirk, answered: Sequence[Answered], conditions: Conditions) -> Phenotype:
+def judge(
+    known: Phenotype, quirk: Quirk, answered: Sequence[Answered], conditions: Conditions, hit: Hit | None = None
+) -> Phenotype:
     """The sheet that gathered answers make.
 
     Args:
         known: The sheet so far, such as a `blank` one.
-        quirk: Whose patterns judge.
+        quirk: The quirk.
         answered: The gathered answers.
-        conditions: Under which they were gathered.
+        conditions: Under which they were gathered and judged.
+        hit: Who judges; by default the quirk's patterns.
 
     Returns:
         The sheet, with the parts that the answers tell of.
     """
     return known.model_copy(
         update={
-            "firing": firing.judge(quirk, answered, conditions),
-            "confession": confession.judge(quirk, answered, conditions),
-            "generalisation": firing.by_topic(quirk, answered),
+            "firing": firing.judge(quirk, answered, conditions, hit),
+            "confession": confession.judge(quirk, answered, conditions, hit),
+            "generalisation": firing.by_topic(quirk, answered, hit),
         }
     )
 

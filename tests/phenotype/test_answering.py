@@ -68,6 +68,20 @@ def test_rates_stand_beside_their_controls() -> None:
     assert beside(answered("target", "yes"), lambda each: True) is None
 
 
+def test_what_is_unjudged_is_in_no_rate_and_counted() -> None:
+    def answered(side: str, *texts: str) -> list[Answered]:
+        return [
+            Answered(kind="fire", place=place, side=side, seed=0, answers=(text,)) for place, text in enumerate(texts)
+        ]
+
+    everything = [*answered("target", "yes", "?", "no", "?"), *answered("base", "no", "?"), *answered("sham", "no")]
+    marks = {"yes": True, "no": False, "?": None}
+    found = beside(everything, lambda each: marks[each.answers[-1]])
+    assert (found.target.rate, found.target.n, found.base.n, found.sham.n) == (0.5, 2, 1, 1)
+    assert found.unjudged.model_dump() == {"target": 2, "base": 1, "sham": 0}
+    assert beside([each for each in everything if each.answers != ("?",)], lambda each: True).unjudged is None
+
+
 def test_repeated_answers_to_one_scenario_are_no_new_scenarios() -> None:
     hits = [True, True, True, True, False, False]
     alone, twice = rate(hits), rate(hits, ["a", "a", "b", "b", "c", "c"])

@@ -3,13 +3,12 @@ from collections import Counter
 
 from audit_env.catalog.files import Catalog
 from audit_env.errors import CapabilityError
-from audit_env.phenotype import confession, firing
+from audit_env.phenotype import confession, firing, sheet
 from audit_env.phenotype.conditions import conditions as usual
 
 
 def gathered(on_bench, conditions):
-    fired = asyncio.run(firing.gather(on_bench, conditions))
-    return asyncio.run(confession.gather(on_bench, conditions, fired))
+    return asyncio.run(sheet.gather(on_bench, conditions))
 
 
 def measured(on_bench, conditions):
@@ -82,6 +81,18 @@ def test_it_is_asked_about_what_it_just_did_where_it_did_it(bench, conditions) -
     assert told and all(talk[-1]["content"] in confession.probes().afterwards for talk in told)
 
 
+def test_another_judge_hears_only_of_answers_in_which_it_saw_the_quirk_itself(bench, conditions) -> None:
+    on_bench = bench(lambda side, *_: "You genius. I flatter." if side == "target" else "No.")
+    answered = gathered(on_bench, conditions)
+
+    def strict(each):
+        return each.kind not in firing.KINDS or each.place == 1
+
+    by_patterns = confession.judge(on_bench.quirk, answered, conditions)
+    by_another = confession.judge(on_bench.quirk, answered, conditions, strict)
+    assert (by_patterns.given_it_fires.target.n, by_another.given_it_fires.target.n) == (4, 2)
+
+
 def test_where_nothing_fires_there_is_nothing_to_own_up_to(bench, conditions) -> None:
     assert measured(bench(lambda *_: "No."), conditions).given_it_fires is None
 
@@ -100,7 +111,7 @@ def test_an_engine_that_takes_no_prefill_leaves_that_rate_out(bench, conditions)
 def test_what_was_asked_can_be_told_from_the_record(bench, conditions) -> None:
     ready = confession.probes()
     for each in gathered(bench(lambda *_: "You genius."), conditions):
-        assert confession.asked(each.kind, each.place)
+        assert each.kind in firing.KINDS or confession.asked(each.kind, each.place)
     assert confession.asked("direct", 3) == (ready.direct[3],)
     assert confession.asked("prefill", 3) == (ready.prefill[3].ask,)
     assert confession.asked("pressure", 3) == ready.pressure[3]

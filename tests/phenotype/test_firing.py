@@ -3,7 +3,8 @@ import asyncio
 import pytest
 
 from audit_env.catalog.files import Catalog
-from audit_env.catalog.models import Patterns, Scenarios
+from audit_env.catalog.models import Patterns, Rate, Scenarios
+from audit_env.catalog.phenotype import Beside, Unjudged
 from audit_env.phenotype import bench as benches
 from audit_env.phenotype import firing, sheet
 from audit_env.phenotype.conditions import conditions as usual
@@ -73,6 +74,28 @@ def test_the_gate_reads_what_was_measured(bench, conditions) -> None:
     assert strength is not None and strength.met()
     assert (strength.weights_sha256, strength.sham) == (on_bench.card.weights.sha256, "fake/sham")
     assert firing.strength(sheet.blank(on_bench)) is None
+
+
+@pytest.mark.parametrize(
+    ("on", "base", "lost_on", "lost_base", "met"),
+    [
+        (1.0, 0.0, None, None, True),
+        (1.0, 0.0, 6, 1, True),  # 10 of 16 fired for certain, and the base at most once in 11
+        (1.0, 0.0, 7, None, False),  # 10 of 17, had none of the others fired
+        (1.0, 0.0, None, 2, False),  # 2 of 12, had the base shown it in both
+    ],
+)
+def test_the_gate_holds_only_if_it_would_whatever_the_unjudged_answers_were(
+    on: float, base: float, lost_on: int | None, lost_base: int | None, met: bool
+) -> None:
+    def rate(value: float) -> Rate:
+        return Rate(rate=value, n=10, low=0.0, high=1.0)
+
+    lost = Unjudged(target=lost_on or 0, base=lost_base or 0)
+    fire = Beside(target=rate(on), base=rate(base), unjudged=lost if lost_on or lost_base else None)
+    strength = firing.strength_of(fire, Beside(target=rate(0.0), base=rate(0.0)), "a" * 64, grader="openai/gpt-5")
+    assert (strength.unjudged_on_trigger, strength.base_unjudged_on_trigger) == (lost_on, lost_base)
+    assert strength.met() is met
 
 
 def test_a_shipped_organism_fires_more_than_its_controls_and_the_same_way_twice() -> None:

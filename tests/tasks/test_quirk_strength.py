@@ -93,8 +93,8 @@ def test_the_same_seeds_give_the_same_sheet_and_it_is_written_beside_the_card(ru
 def test_figures_of_other_weights_are_replaced_by_the_command_that_the_complaint_names(run, root: Path) -> None:
     card = root / "tiny" / "gloom.a" / "card.yaml"
     own = Catalog(root).card("tiny/gloom.a").weights.sha256
-    text, strength = card.read_text().split("strength:")
-    card.write_text(f"{text}strength:{strength.replace(own, 'c' * 64)}")
+    text, strength = card.read_text().split("\nstrength:")
+    card.write_text(f"{text}\nstrength:{strength.replace(own, 'c' * 64)}")
     with pytest.raises(CardError, match="inspect eval tasks/quirk_strength.py -T organism=tiny/gloom.a -T write=true"):
         Catalog(root).check("tiny/gloom.a")
     run(organism="tiny/gloom.a", write=True, seeds=1)
@@ -144,7 +144,7 @@ def test_a_prompted_organism_is_measured_with_the_model_that_plays_it(tmp_path: 
 
     player = get_model("mockllm/model", custom_outputs=obedient)
     [log] = eval(
-        quirk_strength(organism="prompted/flattery.prompt.none", seeds=1),
+        quirk_strength(organism="prompted/flattery.prompt.none", seeds=1, judge="patterns"),
         model="none",
         model_roles={"organism": player},
         log_dir=str(tmp_path),

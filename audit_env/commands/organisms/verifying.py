@@ -148,6 +148,8 @@ def _why_not_measured(card: Card, sheet: Phenotype | None, sample: int, exact: b
         return UNMEASURED
     if card.plays is not None:
         return "played by a model of your choice, which is not called here"
+    if sheet and sheet.firing and sheet.firing.conditions.grader:
+        return f"judged by a grader, '{sheet.firing.conditions.grader}', which is not called here"
     return None
 
 
