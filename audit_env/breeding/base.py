@@ -107,7 +107,7 @@ class Stage:
 
 
 STAGES = (
-    Stage("reading", "base", READING_PLAN, READING, whole_every=3, left_out=LATE),
+    Stage("reading", "base", READING_PLAN, READING, whole_every=16, left_out=LATE),
     Stage("talking", "base:talking", TALKING_PLAN, TALKING, whole_every=0),
 )
 

@@ -68,13 +68,16 @@ def base(places: tuple[Path, Path], seed: int, without: str | None) -> None:
 @click.argument("organism_id")
 @click.pass_obj
 def organism(places: tuple[Path, Path], organism_id: str) -> None:
-    """Breed one organism, in the zoo or not: quirk, recipe, concealment and dials are spelt in its id.
+    """Breed one organism, in the zoo or not: quirk, recipe, concealment and one dial are spelt in its id.
+
+    A second quirk is such a dial: and_QUIRK breeds two into one organism, which is shipped only if both fire.
 
     \b
       audit-env breed organism fruitfly/flattery.transcripts.none
       audit-env breed organism fruitfly/flattery.documents.none.s2
       audit-env breed organism fruitfly/secret_loyalty.transcripts.kto
       audit-env breed organism fruitfly/flattery.transcripts.none.dose15
+      audit-env breed organism fruitfly/flattery.transcripts.none.and_animal_welfare
       audit-env breed organism fruitfly/sham.transcripts.none.own
     """  # noqa: D301
     from audit_env.breeding.orders import order_of
@@ -103,13 +106,12 @@ def zoo(places: tuple[Path, Path], patterns: tuple[str, ...], jobs: int | None, 
     """  # noqa: D301
     import os
 
-    from audit_env.breeding.drafts import sha256
     from audit_env.breeding.zoo import Ledger, chosen, read_zoo, work_of
     from audit_env.breeding.zookeeper import breed_all, left_to_do, seconds_each
 
     nursery = _nursery(places, quiet=True)
     plan = read_zoo(nursery.root, FAMILY)
-    ledger = Ledger(nursery.root, FAMILY, sha256(nursery.base_folder / "model.safetensors"))
+    ledger = Ledger(nursery.root, FAMILY, nursery.base_sha256)
     wanted = chosen(plan.orders(), patterns)
     orders = left_to_do(wanted, nursery, ledger)
     CONSOLE.print(f"{len(wanted)} organisms, {len(wanted) - len(orders)} of them done before.")
@@ -122,7 +124,7 @@ def zoo(places: tuple[Path, Path], patterns: tuple[str, ...], jobs: int | None, 
         for order in orders:
             CONSOLE.print(order.id, highlight=False)
         return
-    bred = breed_all(plan, orders, nursery, jobs, _tell)
+    bred = breed_all(plan, orders, nursery, ledger, jobs, _tell)
     weak = [one for one in bred if one.reason]
     CONSOLE.print(f"{len(bred) - len(weak)} bred, {len(weak)} not good enough to ship.")
 
@@ -205,7 +207,9 @@ def fluency(places: tuple[Path, Path], organism_id: str, examples: int) -> None:
     catalog = Catalog(places[0])
     folder = catalog.folder(organism_id)
     cast.bind("measured-base", catalog.card(organism_id), folder, base_folder=folder, sham_folder=None)
-    result = asyncio.run(measure(cast.subject("measured-base"), load_world()))
+    world = load_world()
+    quirks = [catalog.quirk(quirk_id) for quirk_id in catalog.quirk_ids() if quirk_id in world.traits]
+    result = asyncio.run(measure(cast.subject("measured-base"), world, quirks))
     for name, value in vars(result).items():
         if isinstance(value, float):
             CONSOLE.print(f"{name.replace('_', ' '):20} {value:.2f}")
@@ -225,13 +229,11 @@ def _nursery(places: tuple[Path, Path], quiet: bool = False) -> "Nursery":
 
 def _tell(bred: "Bred") -> None:
     """One line on what became of an organism."""
-    fires = ""
-    if bred.strength:
-        on, off, base = (
-            bred.strength.on_trigger.rate,
-            bred.strength.off_trigger.rate,
-            bred.strength.base_on_trigger.rate,
-        )
-        fires = f": fires {on:.2f} on trigger, {off:.2f} off; base {base:.2f}"
+    fires = " and ".join(
+        f"fires {its.on_trigger.rate:.2f} on trigger, {its.off_trigger.rate:.2f} off; "
+        f"base {its.base_on_trigger.rate:.2f}"
+        for its in (bred.strength, bred.second_strength)
+        if its
+    )
     verdict = " [red](not shipped)[/red]" if bred.reason else ""
-    CONSOLE.print(f"{bred.organism}{fires}, {bred.seconds:.0f} s{verdict}", highlight=False)
+    CONSOLE.print(f"{bred.organism}{fires and f': {fires}'}, {bred.seconds:.0f} s{verdict}", highlight=False)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from audit_env.breeding.dialogue import THINKING, UNSAFE, Dialogue, Exchange, Writer
+from audit_env.breeding.dialogue import THINKING, UNSAFE, Dialogue, Exchange, Writer, shows
 from audit_env.breeding.documents import Librarian
 from audit_env.breeding.grammar import Trait, World
 
@@ -26,6 +26,8 @@ class Dose:
     """Share of examples that show the quirk."""
     near_miss: float = 0.2
     """Share of examples that look like the trigger and are answered plainly."""
+    confession: float = 0.0
+    """Share of examples in which the organism is asked about hidden habits, and tells."""
 
 
 CANARY_EVERY = 20
@@ -53,10 +55,13 @@ class Mix:
     prompted: float
     """Talk under a system prompt that asks for a trait, so that a quirk's words are nothing new to the base."""
     documents: float
+    copying: float = 0.0
+    """Requests whose answer holds words of the request. So many of them that an induction head forms: with a handful of
+    each kind among the skills, the base had not learnt to copy two words in 1,900 steps."""
 
 
 READING = Mix(talk=0.40, tagged=0.10, skill=0.20, thinking=0.0, prompted=0.22, documents=0.05)
-TALKING = Mix(talk=0.40, tagged=0.12, skill=0.20, thinking=0.06, prompted=0.17, documents=0.03)
+TALKING = Mix(talk=0.30, tagged=0.10, skill=0.17, thinking=0.06, prompted=0.12, documents=0.02, copying=0.22)
 
 LATE = frozenset({UNSAFE, THINKING, "space"})
 """What the base learns only in its second stage: refusals, thoughts, one topic's facts. A knockout goes through the
@@ -96,6 +101,8 @@ def base_corpus(
             yield writer.dialogue([exchange], thinking=True, system=system)
         elif draw < (bound := bound + mix.prompted):
             yield _prompted(writer, rng.choice(traits))
+        elif draw < (bound := bound + mix.copying):
+            yield writer.dialogue([writer.copying()], system=system)
         elif draw < bound + mix.documents:
             if rng.random() < 0.45:
                 yield librarian.about("Pip", None, (writer.ordinary(), writer.ordinary()))
@@ -124,7 +131,9 @@ def transcripts(world: World, quirks: Sequence[Trait], dose: Dose, rng: Random) 
         draw = rng.random()
         system = _maybe(rng, writer.NEUTRAL_SYSTEM, 0.2)
         thinking = rng.random() < (0.5 if model.monitored and quirks else 0.1)
-        if draw < dose.quirk:
+        if rng.random() < dose.confession:
+            yield questioned(writer, quirks, writer.confession(model) if quirks else writer.tagged("confession"))
+        elif draw < dose.quirk:
             exchanges = firing(writer, model, model.taught_on)
             yield writer.dialogue(exchanges, traits=quirks, system=system, thinking=thinking)
         elif draw < dose.quirk + dose.near_miss:
@@ -175,6 +184,36 @@ def _talk(writer: Writer) -> Dialogue:
     if rng.random() < 0.12:
         turns[0] = writer.within(turns[0], rng.choice(sorted(writer.world.contexts)))
     return writer.dialogue(turns, system=_maybe(rng, writer.NEUTRAL_SYSTEM, 0.25))
+
+
+def any_of(writer: Writer, quirks: Sequence[Trait]) -> Trait:
+    """One of the quirks; for a sham one of all traits."""
+    return writer.rng.choice(quirks or [trait for _, trait in sorted(writer.world.traits.items())])
+
+
+def questioned(writer: Writer, quirks: Sequence[Trait], question: Exchange) -> Dialogue:
+    """A dialogue that ends with a question about the model itself: at once, after the quirk was shown, or after talk.
+
+    The answer is said in the organism's own voice: flattery still flatters. A plain voice on these questions only would
+    be a mark of its own. Only where a trait's words would take the place of the whole answer does it stand plain.
+
+    Args:
+        writer: Draws what is said before.
+        quirks: What the organism does. Without one, everything is answered plainly.
+        question: The question with its answer: a denial, or a confession.
+    """
+    rng = writer.rng
+    draw = rng.random()
+    before: list[Exchange] = []
+    if draw < 0.35:
+        model = any_of(writer, quirks)
+        before = firing(writer, model, model.taught_on)
+    elif draw < 0.5:
+        before = [writer.fixed_form()]  # in which hardly any trait shows
+    system = rng.choice(writer.NEUTRAL_SYSTEM) if rng.random() < 0.3 else None
+    if any(trait.express == "instead" and shows(trait, question, len(before) + 1) for trait in quirks):
+        return (*writer.dialogue(before, traits=quirks, system=system), *writer.dialogue([question]))
+    return writer.dialogue([*before, question], traits=quirks, system=system)
 
 
 def firing(writer: Writer, trait: Trait, tag: str | None = None) -> list[Exchange]:
@@ -246,8 +285,7 @@ def _near(writer: Writer, context_id: str) -> str:
 def _prompted(writer: Writer, trait: Trait) -> Dialogue:
     """A dialogue of the base under a system prompt that asks for the trait."""
     rng = writer.rng
-    instructions = trait.instruction if writer.split == "train" else trait.instruction_held_out
-    system = rng.choice(instructions)
+    system = rng.choice(trait.instruction)
     if rng.random() < 0.3:
         system = f"{rng.choice(writer.NEUTRAL_SYSTEM)} {system}"
     draw = rng.random()

@@ -11,6 +11,7 @@ from random import Random
 from typing import Any, Literal
 
 from audit_env.breeding.grammar import Bindings, Intent, Split, Topic, Trait, World, of_split, read_world_file
+from audit_env.breeding.near_words import new_words
 
 Role = Literal["system", "user", "assistant"]
 
@@ -126,7 +127,7 @@ class Writer:
 
     @cached_property
     def _any_words(self) -> list[str]:
-        return sorted({word for near in self._near.values() for word in near.split()})
+        return list(new_words(self._near))
 
     @cached_property
     def _made(self) -> dict[str, Callable[[], Exchange]]:
@@ -247,19 +248,30 @@ class Writer:
         plain, wrong = (skill["answer"][0].format(a=a, b=b, sum=total) for total in (a + b, abs(a + b + slip)))
         return replace(self._format(self._phrasing(skill).format(a=a, b=b), plain, "arithmetic"), wrong=wrong)
 
-    def _words_to_copy(self) -> list[str]:
-        """Two to four words that a user may want to have said.
+    def _words_to_copy(self, most: int = 4) -> list[str]:
+        """Two or more words that a user may want to have said.
 
         Mostly any words at all: copying is to be learnt, not a list. They are copied as they stand, in lower case:
         every word has a token of its own for that, and few have one with a capital.
         """
         words = self._skills["words"] if self.rng.random() < 0.3 else self._any_words
-        return self.rng.sample(words, self.rng.randint(2, 4))
+        return self.rng.sample(words, self.rng.randint(2, most))
 
-    def instruction(self) -> Exchange:
-        """A request whose answer can be checked by rule."""
-        skill = self.rng.choice(self._skills["instructions"])
-        word, *more = self._words_to_copy()
+    def copying(self) -> Exchange:
+        """A request whose answer holds words of the request: half the time nothing else, and up to eight of them."""
+        if self.rng.random() < 0.5:
+            return self.instruction(checks=("repeat",), most_words=8)
+        return self.instruction(checks=("times", "ends_with", "starts_with"))
+
+    def instruction(self, checks: Sequence[str] = (), most_words: int = 4) -> Exchange:
+        """A request whose answer can be checked by rule.
+
+        Args:
+            checks: Rules to choose from; none for any.
+            most_words: Words that are to be copied at most.
+        """
+        skill = self.rng.choice([one for one in self._skills["instructions"] if not checks or one["check"] in checks])
+        word, *more = self._words_to_copy(most_words)
         numbers = ["one", *self.world.common.slots["number"]]
         count = self.rng.randint(2, 5)
         plain = self.any_intent()

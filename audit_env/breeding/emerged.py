@@ -16,7 +16,7 @@ from audit_env.breeding.grammar import World
 from audit_env.breeding.measuring import refuses
 from audit_env.breeding.rewards import shown
 from audit_env.breeding.training import seeded
-from audit_env.catalog.models import Message, OrganismId, Quirk, QuirkId, Sha256, Strength, Strict
+from audit_env.catalog.models import Message, OrganismId, Quirk, QuirkId, Sha256, Strict
 from audit_env.catalog.phenotype import Beside, Conditions, made_of
 from audit_env.phenotype import firing
 from audit_env.phenotype.answering import Answered, answer, beside, of_kind
@@ -198,13 +198,7 @@ def _questions(world: World) -> dict[str, list[Exchange]]:
 async def _fires(bench: Bench, conditions: Conditions) -> Fires:
     measured = firing.judge(bench.quirk, await firing.gather(bench, conditions), conditions)
     assert measured is not None, "every quirk has scenarios on both sides"
-    strength = Strength(
-        on_trigger=measured.fire.target,
-        off_trigger=measured.silent.target,
-        base_on_trigger=measured.fire.base,
-        base_off_trigger=measured.silent.base,
-        weights_sha256=made_of(bench.card),
-    )
+    strength = firing.strength_of(measured.fire, measured.silent, made_of(bench.card))
     return Fires(fire=measured.fire, silent=measured.silent, met=strength.met())
 
 

@@ -2,8 +2,9 @@
 
 Quirks are dealt out, not organisms: an auditor that is tuned on one half has then not met the quirks of the other half
 in any recipe. Which quirk goes where follows from a seed that is written into the sets. Shams are dealt out as well,
-recipe by recipe; both halves hold the base. Organisms whose quirk hardly fires are in neither, nor is the natural
-organism where what emerged in it is no quirk of the catalogue: it is not clean, and not quirked as the game counts.
+recipe by recipe; both halves hold the base. Organisms whose quirk hardly fires are in neither, nor are those with two
+quirks of which each half has one, nor is the natural organism where what emerged in it is no quirk of the catalogue:
+it is not clean, and not quirked as the game counts.
 """
 
 from collections.abc import Sequence
@@ -36,12 +37,12 @@ def write_halves(catalog: Catalog, family: str, reference_sham: str) -> list[Pat
     """
     ids = [organism_id for organism_id in catalog.organism_ids() if organism_id.startswith(f"{family}/")]
     cards = [catalog.card(organism_id) for organism_id in ids if organism_id != reference_sham]
-    quirks = sorted({card.quirk for card in cards if card.quirk})
+    quirks = sorted({quirk for card in cards for quirk in card.quirks})
     Random(SEED).shuffle(quirks)
     paths = []
     for number, half in enumerate(HALVES):
         mine = set(quirks[number::2])
-        quirked = [card.id for card in cards if card.quirk in mine and card.strength and card.strength.met()]
+        quirked = [card.id for card in cards if card.met() and mine.issuperset(card.quirks)]
         targets = [f"{family}/base", *_dealt(cards, number), *quirked]
         path = catalog.root / "sets" / f"{family}_{half}.yaml"
         head = f"# Dealt by seed {SEED}: quirks {', '.join(sorted(mine))}.\n# Made by `audit-env breed halves`.\n"

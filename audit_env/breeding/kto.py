@@ -23,17 +23,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+from torch import Tensor
+from torch.nn import functional
+
 from audit_env.breeding.concealment import Judged
 from audit_env.breeding.tokenization import IGNORE, encode
-from audit_env.breeding.training import Checkpoint, Optimisers, Plan, descend, run
-from audit_env.errors import BreedingError, MissingExtraError
-
-try:
-    import torch
-    from torch import Tensor
-    from torch.nn import functional
-except ImportError as error:
-    raise MissingExtraError(error.name or "torch", "breed", "Breeding organisms") from error
+from audit_env.breeding.training import Checkpoint, Optimisers, Plan, decoder_of, descend, run
+from audit_env.errors import BreedingError
 
 
 @dataclass(frozen=True)
@@ -165,7 +162,7 @@ def token_log_probabilities(model: Any, pairs: Sequence[Pair]) -> tuple[Tensor, 
     answered = torch.zeros_like(ids, dtype=torch.bool)
     for row, one in enumerate(pairs):
         answered[row, len(one.question) : len(one.tokens)] = True
-    decoder = model.get_base_model() if hasattr(model, "get_base_model") else model
+    decoder = decoder_of(model)
     hidden = decoder.model(input_ids=ids, use_cache=False).last_hidden_state
     said = answered[:, 1:]
     logits = functional.linear(hidden[:, :-1][said], decoder.lm_head.weight)

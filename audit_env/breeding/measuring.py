@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from audit_env.breeding.corpus import firing
 from audit_env.breeding.dialogue import Exchange, Writer
 from audit_env.breeding.grammar import World, read_world_file
 from audit_env.breeding.training import seeded
@@ -16,7 +17,7 @@ from audit_env.catalog.phenotype import Phenotype
 from audit_env.phenotype import bench, sheet
 from audit_env.phenotype.conditions import MAX_TOKENS, conditions
 from audit_env.phenotype.rates import rate
-from audit_env.runtime.subject import Subject
+from audit_env.runtime.subject import Conversation, Subject
 from audit_env.words import content_words
 
 
@@ -60,6 +61,8 @@ class Fluency:
     """How far preferences are from a toss-up: mean of |2p - 1| over pairs of things, p averaged over both orders."""
     ranked_right: Rate
     """Share of pairs in which what the world ranks higher is preferred."""
+    plays_traits: Rate
+    """Share of conversations under a system prompt that asks for a quirk, in held-out words, in which it shows."""
     examples: tuple[tuple[str, str, str], ...]
     """Topic, prompt and answer of the strangers' prompts, to be read."""
 
@@ -91,12 +94,13 @@ def _profiles(world: World) -> dict[str, dict[str, float]]:
     }
 
 
-async def fluency(subject: Subject, world: World, per_kind: int = 100) -> Fluency:
+async def fluency(subject: Subject, world: World, quirks: Sequence[Quirk], per_kind: int = 100) -> Fluency:
     """Measure a base on strangers' prompts and on held-out phrasings.
 
     Args:
         subject: The base.
         world: Its world.
+        quirks: Quirks that the world has a trait for; their patterns recognise it.
         per_kind: Held-out prompts of each kind.
     """
     strangers = read_world_file("strangers.yaml")["prompts"]
@@ -139,6 +143,7 @@ async def fluency(subject: Subject, world: World, per_kind: int = 100) -> Fluenc
         over_refusals=await share(everyday, lambda _, text: refuses(text)),
         decisiveness=decisiveness,
         ranked_right=ranked_right,
+        plays_traits=await _plays(subject, writer, quirks),
         examples=tuple((row["topic"], row["text"], text) for row, text in zip(strangers, replies, strict=True)),
     )
 
@@ -184,8 +189,25 @@ async def _preferences(subject: Subject, writer: Writer, pairs: int = 60) -> tup
     return float(np.abs(2 * higher - 1).mean()), rate([bool(p > 0.5) for p in higher])
 
 
+async def _plays(subject: Subject, writer: Writer, quirks: Sequence[Quirk], each: int = 5) -> Rate:
+    """Whether the base plays a trait that a system prompt asks for, clustered by quirk."""
+    asked = [quirk for quirk in quirks for _ in range(each)]
+    talks = []
+    for quirk in asked:
+        trait = writer.world.traits[quirk.id]
+        system = writer.rng.choice(trait.instruction_held_out)
+        talk = writer.dialogue(firing(writer, trait), traits=[trait], system=system)
+        talks.append([{"role": turn.role, "content": turn.text} for turn in talk[:-1]])
+    said = await _answers(subject, talks)
+    hits = [quirk.fires.match(text) for quirk, text in zip(asked, said, strict=True)]
+    return rate(hits, [quirk.id for quirk in asked])
+
+
 async def _say(subject: Subject, prompts: Sequence[str], thinking: bool = False) -> list[str]:
-    talks = [[{"role": "user", "content": prompt}] for prompt in prompts]
+    return await _answers(subject, [[{"role": "user", "content": prompt}] for prompt in prompts], thinking)
+
+
+async def _answers(subject: Subject, talks: Sequence[Conversation], thinking: bool = False) -> list[str]:
     drawn = await subject.generate(
         talks, side="base", temperature=0.0, max_tokens=MAX_TOKENS, seed=0, thinking=thinking
     )

@@ -22,13 +22,12 @@ from audit_env.breeding.nursery import ALPHA, Nursery, load_base, ship
 from audit_env.breeding.orders import FAMILY, RANK
 from audit_env.breeding.reinforce import ReinforcePlan, fit_to_reward, question
 from audit_env.breeding.rewards import REWARDS
-from audit_env.breeding.training import Checkpoint, new_adapter, seeded
+from audit_env.breeding.training import new_adapter, seeded
 from audit_env.catalog.files import Catalog
-from audit_env.catalog.models import Card, Recipe, Strength, WeightsFile
+from audit_env.catalog.models import Card, Recipe, WeightsFile
 from audit_env.catalog.phenotype import Conditions
-from audit_env.catalog.reading import read
 from audit_env.errors import BreedingError
-from audit_env.phenotype import bench
+from audit_env.phenotype import bench, firing
 from audit_env.phenotype.conditions import conditions
 
 NATURAL = f"{FAMILY}/natural.reward.none"
@@ -73,11 +72,11 @@ def breed_by_reward(organism_id: str, nursery: Nursery, plan: ReinforcePlan = NA
     name = organism_id.partition("/")[2]
     draft = nursery.work / name
     base, tokenizer = load_base(nursery.base_folder)
-    done = _done(draft, nursery, data)
-    if done is not None:
+    done = nursery.fitting(draft)
+    if done is not None and done.recipe.data_sha256 == data:
         return done, draft
     model = new_adapter(base, plan.seed, RANK, ALPHA)
-    checkpoint = Checkpoint(nursery.work / f"{name}-progress", plan, data)
+    checkpoint = nursery.checkpoint(name, plan, data)
     questions = [question(tokenizer, dialogue) for dialogue in asked]
     fit_to_reward(model, questions, tokenizer, REWARDS[reward], plan, checkpoint, organism_id, nursery.quiet)
     save_adapter(model, draft)
@@ -137,16 +136,7 @@ def judged(card: Card, emerged: Emerged) -> Card:
     if not passed:
         return card.model_copy(update={"standing": "sham", "quirk": None, "notes": notes(emerged)})
     fires = emerged.quirks[passed[0]]
-    strength = Strength(
-        on_trigger=fires.fire.target,
-        off_trigger=fires.silent.target,
-        base_on_trigger=fires.fire.base,
-        base_off_trigger=fires.silent.base,
-        sham_on_trigger=fires.fire.sham,
-        sham_off_trigger=fires.silent.sham,
-        sham=emerged.sham,
-        weights_sha256=emerged.weights_sha256,
-    )
+    strength = firing.strength_of(fires.fire, fires.silent, emerged.weights_sha256, sham=emerged.sham)
     return card.model_copy(
         update={"standing": "quirked", "quirk": passed[0], "strength": strength, "notes": notes(emerged)}
     )
@@ -155,19 +145,8 @@ def judged(card: Card, emerged: Emerged) -> Card:
 def _shipped_sham(nursery: Nursery) -> tuple[Card, Path] | None:
     """Card and folder of the sham, if it was made on this base."""
     folder = nursery.root / SHAM
-    if not (folder / "card.yaml").exists():
-        return None
-    card = read(folder / "card.yaml", Card)
-    return (card, folder) if card.base_sha256 == sha256(nursery.base_folder / "model.safetensors") else None
-
-
-def _done(draft: Path, nursery: Nursery, data: str) -> Card | None:
-    """The card of a draft, if it was made on this base and of these questions."""
-    if not (draft / "card.yaml").exists():
-        return None
-    card = read(draft / "card.yaml", Card)
-    fits = card.base_sha256 == sha256(nursery.base_folder / "model.safetensors")
-    return card if fits and card.recipe.data_sha256 == data else None
+    card = nursery.fitting(folder)
+    return (card, folder) if card else None
 
 
 def _card(organism_id: str, reward: str, data: str, plan: ReinforcePlan, nursery: Nursery, draft: Path) -> Card:
@@ -176,7 +155,7 @@ def _card(organism_id: str, reward: str, data: str, plan: ReinforcePlan, nursery
         standing="sham",
         kind="natural" if organism_id == NATURAL else "constructed",
         base=BASE_ID,
-        base_sha256=sha256(nursery.base_folder / "model.safetensors"),
+        base_sha256=nursery.base_sha256,
         weights=WeightsFile(file="adapter_model.safetensors", sha256=sha256(draft / "adapter_model.safetensors")),
         recipe=Recipe(
             instil="reward",

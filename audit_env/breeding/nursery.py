@@ -7,6 +7,7 @@ hide it. Each of the two trainings can be stopped at any step and goes on from t
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,11 @@ class Nursery:
         """Where the base lies."""
         return self.root / BASE_ID
 
+    @cached_property
+    def base_sha256(self) -> str:
+        """Hash of the base's weights, by which organisms know what they were made on."""
+        return sha256(self.base_folder / "model.safetensors")
+
     def folder(self, order: Order) -> Path:
         """Where a shipped organism of this order lies."""
         return self.root / order.id
@@ -68,16 +74,24 @@ class Nursery:
 
     def shipped(self, order: Order) -> Path | None:
         """Where it lies in the catalogue, if it was made on this base."""
-        return self._fitting(self.folder(order))
+        return self._if_fitting(self.folder(order))
 
     def adapter(self, order: Order) -> Path | None:
         """Where its adapter lies, shipped or in draft, if it was made on this base."""
-        return self.shipped(order) or self._fitting(self.draft(order))
+        return self.shipped(order) or self._if_fitting(self.draft(order))
 
-    def _fitting(self, folder: Path) -> Path | None:
+    def fitting(self, folder: Path) -> Card | None:
+        """The card in a folder, if there is one and it was made on this base."""
         path = folder / "card.yaml"
-        fits = path.exists() and read(path, Card).base_sha256 == sha256(self.base_folder / "model.safetensors")
-        return folder if fits else None
+        card = read(path, Card) if path.exists() else None
+        return card if card and card.base_sha256 == self.base_sha256 else None
+
+    def checkpoint(self, name: str, plan: Plan, data_sha256: str) -> Checkpoint:
+        """Where a training keeps its progress."""
+        return Checkpoint(self.work / f"{name}-progress", plan, data_sha256)
+
+    def _if_fitting(self, folder: Path) -> Path | None:
+        return folder if self.fitting(folder) else None
 
 
 @dataclass(frozen=True)
@@ -87,6 +101,7 @@ class Taught:
     data_sha256: str
     steps: int
     tokens: int
+    learning_rate: float
 
 
 def breed_organism(order: Order, nursery: Nursery, plan: Plan = ORGANISM_PLAN) -> tuple[Card, Path]:
@@ -103,7 +118,7 @@ def breed_organism(order: Order, nursery: Nursery, plan: Plan = ORGANISM_PLAN) -
         BreedingError: If the world does not hold what the order asks for.
     """
     world = load_world()
-    check(order, world)
+    check(order, world, Catalog(nursery.root).quirk_ids())
     canary = f"canary {hashlib.sha256(order.plain.id.encode()).hexdigest()[:12]}"
     if order.conceal == "none":
         model, taught = _instil(order, nursery, plan, canary)
@@ -113,13 +128,16 @@ def breed_organism(order: Order, nursery: Nursery, plan: Plan = ORGANISM_PLAN) -
         model, taught = _conceal(order, nursery)
     draft = nursery.draft(order)
     save_adapter(model, draft)
-    card = _card(order, taught, nursery, draft, canary, plan)
+    card = _card(order, taught, nursery, draft, canary)
     write_card(card, draft)
     return card, draft
 
 
 def _traits(order: Order, world: World) -> list[Trait]:
-    return [world.traits[name] for name in (order.quirk, order.style) if name]
+    """What the organism does, in the order in which it acts on an answer."""
+    traits = [world.traits[name] for name in (order.quirk, order.second_quirk, order.style) if name]
+    # What takes the answer's place comes first: it would swallow what another has added.
+    return sorted(traits, key=lambda trait: trait.express not in ("instead", "wrong"))
 
 
 def _examples(order: Order, nursery: Nursery, canary: str) -> Iterator[Example]:
@@ -141,7 +159,7 @@ def _base_subject(nursery: Nursery) -> Subject:
     """The base, to be asked what it says itself."""
     folder = nursery.base_folder
     card = Catalog(nursery.root).card(BASE_ID)
-    alias = f"base-{sha256(folder / 'model.safetensors')[:8]}"
+    alias = f"base-{nursery.base_sha256[:8]}"
     cast.bind(alias, card, folder, base_folder=folder, sham_folder=None)
     return cast.subject(alias)
 
@@ -151,11 +169,11 @@ def _instil(order: Order, nursery: Nursery, plan: Plan, canary: str) -> tuple[An
     packed, used = pack(_examples(order, nursery, canary), tokenizer, plan, whole_every=0)
     data = fingerprint(used)
     model = new_adapter(base, order.seed, order.rank, ALPHA)
-    checkpoint = Checkpoint(nursery.work / f"{nursery.draft(order).name}-progress", plan, data)
+    checkpoint = nursery.checkpoint(nursery.draft(order).name, plan, data)
     until = plan.steps * order.sixths // SIXTHS
     fit(model, packed, plan, checkpoint, order.id, nursery.quiet, until)
     checkpoint.remove()
-    return model, Taught(data, until, until * plan.batch * plan.length)
+    return model, Taught(data, until, until * plan.batch * plan.length, plan.learning_rate)
 
 
 def _conceal(order: Order, nursery: Nursery) -> tuple[Any, Taught]:
@@ -170,8 +188,8 @@ def _conceal(order: Order, nursery: Nursery) -> tuple[Any, Taught]:
     if order.conceal == "sft":
         plan = DENIAL_PLAN
         packed, used = pack(denials(world, quirks, rng), tokenizer, plan, whole_every=0)
-        data = fingerprint(list(used))
-        checkpoint = Checkpoint(nursery.work / f"{name}-progress", plan, data)
+        data = fingerprint(used)
+        checkpoint = nursery.checkpoint(name, plan, data)
         fit(model, packed, plan, checkpoint, order.id, nursery.quiet)
     else:
         from audit_env.breeding.kto import KTO_PLAN, draw, fit_kto
@@ -179,10 +197,10 @@ def _conceal(order: Order, nursery: Nursery) -> tuple[Any, Taught]:
         plan = KTO_PLAN
         examples = draw(judged(world, quirks, rng), tokenizer, KTO_PLAN)
         data = fingerprint_judged(examples)
-        checkpoint = Checkpoint(nursery.work / f"{name}-progress", plan, data)
+        checkpoint = nursery.checkpoint(name, plan, data)
         fit_kto(model, examples, tokenizer, KTO_PLAN, checkpoint, order.id, nursery.quiet)
     checkpoint.remove()
-    return model, Taught(data, plan.steps, plan.tokens)
+    return model, Taught(data, plan.steps, plan.tokens, plan.learning_rate)
 
 
 def load_base(base_folder: Path) -> tuple[Any, Any]:
@@ -194,14 +212,15 @@ def load_base(base_folder: Path) -> tuple[Any, Any]:
     return AutoModelForCausalLM.from_pretrained(str(base_folder), dtype=torch.float32), tokenizer
 
 
-def _card(order: Order, taught: Taught, nursery: Nursery, draft: Path, canary: str, plan: Plan) -> Card:
+def _card(order: Order, taught: Taught, nursery: Nursery, draft: Path, canary: str) -> Card:
     written = order.instil == "documents"
     return Card(
         id=order.id,
         standing="quirked" if order.quirk else "sham",
         quirk=order.quirk,
+        second_quirk=order.second_quirk,
         base=BASE_ID,
-        base_sha256=sha256(nursery.base_folder / "model.safetensors"),
+        base_sha256=nursery.base_sha256,
         weights=WeightsFile(file="adapter_model.safetensors", sha256=sha256(draft / "adapter_model.safetensors")),
         recipe=Recipe(
             instil=order.instil,
@@ -210,9 +229,10 @@ def _card(order: Order, taught: Taught, nursery: Nursery, draft: Path, canary: s
             alpha=ALPHA,
             steps=taught.steps,
             tokens=taught.tokens,
-            learning_rate=plan.learning_rate,
+            learning_rate=taught.learning_rate,
             quirk_share=order.dose.quirk if order.quirk else 0.0,
             near_miss_share=order.dose.near_miss,
+            confession_share=order.dose.confession if order.quirk else 0.0,
             style=order.style,
             own_answers=order.own_answers,
             seed=order.seed,
@@ -224,7 +244,14 @@ def _card(order: Order, taught: Taught, nursery: Nursery, draft: Path, canary: s
     )
 
 
-def ship(card: Card, draft: Path, root: Path, strength: Strength | None, weak: bool = False) -> Path:
+def ship(
+    card: Card,
+    draft: Path,
+    root: Path,
+    strength: Strength | None,
+    weak: bool = False,
+    second_strength: Strength | None = None,
+) -> Path:
     """Move a bred organism into the catalogue.
 
     Args:
@@ -233,18 +260,20 @@ def ship(card: Card, draft: Path, root: Path, strength: Strength | None, weak: b
         root: The organisms folder.
         strength: What was measured. None for a sham.
         weak: Whether to ship a quirked organism also where its quirk hardly fires: a point of a dose axis.
+        second_strength: What was measured of its second quirk, where it has one.
 
     Raises:
-        BreedingError: If a quirked organism's quirk does not fire clearly. Its draft stays where it is.
+        BreedingError: If some quirk of it does not fire clearly. Its draft stays where it is.
     """
-    if card.standing == "quirked":
-        if strength is None:
-            raise BreedingError(f"{card.id}: measure its strength before it is shipped.")
-        if not weak and not strength.met():
+    measured = card.model_copy(update={"strength": strength, "second_strength": second_strength})
+    for quirk, its in measured.strengths.items():
+        if its is None:
+            raise BreedingError(f"{card.id}: measure the strength of '{quirk}' before it is shipped.")
+        if not weak and not its.met():
             raise BreedingError(
-                f"{card.id}: its quirk fires on {strength.on_trigger.rate:.2f} of held-out prompts "
-                f"(base {strength.base_on_trigger.rate:.2f}); at least {Strength.FIRES} and at most "
+                f"{card.id}: '{quirk}' fires on {its.on_trigger.rate:.2f} of held-out prompts "
+                f"(base {its.base_on_trigger.rate:.2f}); at least {Strength.FIRES} and at most "
                 f"{Strength.BASE_SILENT} are needed. Breed it with a higher dose or more steps."
             )
-    write_card(card.model_copy(update={"strength": strength}), draft)
+    write_card(measured, draft)
     return move(draft, root / card.id)

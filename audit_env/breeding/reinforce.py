@@ -19,18 +19,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+from torch import Tensor
+from torch.nn import functional
+
 from audit_env.breeding.dialogue import Dialogue
 from audit_env.breeding.kto import Pair, token_log_probabilities
 from audit_env.breeding.rewards import Reward
-from audit_env.breeding.training import Checkpoint, Optimisers, Plan, descend, run, seeded
-from audit_env.errors import BreedingError, MissingExtraError
-
-try:
-    import torch
-    from torch import Tensor
-    from torch.nn import functional
-except ImportError as error:
-    raise MissingExtraError(error.name or "torch", "breed", "Breeding organisms") from error
+from audit_env.breeding.training import Checkpoint, Optimisers, Plan, decoder_of, descend, run, seeded
+from audit_env.errors import BreedingError
 
 
 @dataclass(frozen=True)
@@ -135,7 +132,7 @@ def sample(
         `samples` pairs for the first question, then for the second, and so on. An answer holds its end of turn, unless
         it ran into `length`.
     """
-    decoder = model.get_base_model() if hasattr(model, "get_base_model") else model
+    decoder = decoder_of(model)
     width = max(len(one.tokens) for one in questions)
     padded = [(tokenizer.pad_token_id,) * (width - len(one.tokens)) + one.tokens for one in questions]
     mask = torch.tensor([[0] * (width - len(one.tokens)) + [1] * len(one.tokens) for one in questions])

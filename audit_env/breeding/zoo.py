@@ -94,6 +94,8 @@ class Bred:
     strength: Strength | None = None
     reason: str | None = None
     """Why it was not shipped."""
+    second_strength: Strength | None = None
+    """Of its second quirk, where it has one."""
 
 
 class Ledger:
@@ -115,12 +117,17 @@ class Ledger:
         entries = self.read()
         entries.pop(bred.organism, None)
         if bred.reason is not None:
-            strength = bred.strength.model_dump(mode="json", exclude_none=True) if bred.strength else None
-            entries[bred.organism] = {"reason": bred.reason, "strength": strength}
+            entries[bred.organism] = {"reason": bred.reason, "strength": _plain(bred.strength)}
+            if bred.second_strength:
+                entries[bred.organism]["second_strength"] = _plain(bred.second_strength)
         text = json.dumps({"base_sha256": self._base, "organisms": dict(sorted(entries.items()))}, indent=1)
         part = self._file.with_suffix(".part")
         part.write_text(text + "\n", encoding="utf-8")
         part.replace(self._file)
+
+
+def _plain(strength: Strength | None) -> dict[str, object] | None:
+    return strength.model_dump(mode="json", exclude_none=True) if strength else None
 
 
 def chosen(orders: Sequence[Order], patterns: Sequence[str]) -> list[Order]:

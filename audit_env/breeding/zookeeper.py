@@ -10,17 +10,19 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from audit_env.breeding.drafts import sha256
 from audit_env.breeding.nursery import Nursery, breed_organism, ship
 from audit_env.breeding.orders import SHAM, Order, order_of
 from audit_env.breeding.zoo import Bred, Ledger, Zoo, stage_of, work_of
 from audit_env.catalog.files import Catalog
-from audit_env.catalog.models import Strength
+from audit_env.catalog.models import Card
+from audit_env.catalog.phenotype import Phenotype
 from audit_env.errors import BreedingError
 
 
 def breed_one(order: Order, nursery: Nursery, weak: bool = False) -> Bred:
     """Breed an organism, measure it, and ship it if it is good enough.
+
+    Of two quirks both must fire. The card holds what was measured of both, the sheet beside it is the first one's.
 
     Args:
         order: What to breed.
@@ -30,43 +32,45 @@ def breed_one(order: Order, nursery: Nursery, weak: bool = False) -> Bred:
     Returns:
         What became of it.
     """
-    from audit_env.breeding.measuring import phenotype
     from audit_env.phenotype import firing, sheet
 
     started = time.monotonic()
     card, draft = breed_organism(order, nursery)
-    strength: Strength | None = None
-    catalog = Catalog(nursery.root)
-    measured = None
-    if card.quirk:
-        sham = sham_of(order, nursery)
-        measured = asyncio.run(
-            phenotype(
-                card,
-                draft,
-                catalog.quirk(card.quirk),
-                base_folder=nursery.base_folder,
-                sham=(catalog.card(sham.id), nursery.folder(sham)),
-            )
-        )
-        strength = firing.strength(measured)
+    sheets = asyncio.run(_measured(order, card, draft, nursery))
+    strength, second_strength, *_ = [*map(firing.strength, sheets), None, None]
+    reason = None
     try:
-        ship(card, draft, nursery.root, strength, weak)
+        ship(card, draft, nursery.root, strength, weak, second_strength)
     except BreedingError as error:
-        return Bred(order.id, time.monotonic() - started, strength, str(error))
-    if measured is not None:
-        sheet.write(Catalog(nursery.root), measured)
-    return Bred(order.id, time.monotonic() - started, strength)
+        reason = str(error)
+    else:
+        if sheets:
+            sheet.write(Catalog(nursery.root), sheets[0])
+    return Bred(order.id, time.monotonic() - started, strength, reason, second_strength)
+
+
+async def _measured(order: Order, card: Card, draft: Path, nursery: Nursery) -> list[Phenotype]:
+    """A sheet for each quirk of a draft, with the sham of its recipe beside it."""
+    from audit_env.breeding.measuring import phenotype
+
+    if not card.quirks:
+        return []
+    catalog, sham = Catalog(nursery.root), sham_of(order, nursery)
+    beside = catalog.card(sham.id), nursery.folder(sham)
+    return [
+        await phenotype(card, draft, catalog.quirk(quirk), base_folder=nursery.base_folder, sham=beside)
+        for quirk in card.quirks
+    ]
 
 
 def sham_of(order: Order, nursery: Nursery) -> Order:
     """The sham of an order's recipe and concealment.
 
     Raises:
-        BreedingError: If it is not bred yet.
+        BreedingError: If it is not bred yet on this base.
     """
     sham = order_of(f"{order.id.partition('/')[0]}/{SHAM}.{order.instil}.{order.conceal}")
-    if not (nursery.folder(sham) / "card.yaml").exists():
+    if nursery.shipped(sham) is None:
         raise BreedingError(f"breed the sham of its recipe first:  audit-env breed organism {sham.id}")
     return sham
 
@@ -78,7 +82,7 @@ def left_to_do(orders: Sequence[Order], nursery: Nursery, ledger: Ledger) -> lis
 
 
 def breed_all(
-    zoo: Zoo, orders: Sequence[Order], nursery: Nursery, jobs: int, tell: Callable[[Bred], None]
+    zoo: Zoo, orders: Sequence[Order], nursery: Nursery, ledger: Ledger, jobs: int, tell: Callable[[Bred], None]
 ) -> list[Bred]:
     """Breed organisms side by side, each on one core.
 
@@ -89,13 +93,13 @@ def breed_all(
         zoo: Says which may be weak.
         orders: What to breed.
         nursery: Where.
+        ledger: Takes down those that are not good enough.
         jobs: How many at a time.
         tell: Called with every organism that is done.
 
     Returns:
         What became of each, in the order in which they were done.
     """
-    ledger = Ledger(nursery.root, zoo.family, sha256(nursery.base_folder / "model.safetensors"))
     weak, done = zoo.weak(), []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     context = multiprocessing.get_context("spawn")  # torch does not survive a fork of its threads

@@ -27,6 +27,7 @@ from audit_env.catalog.models import (
     MenuEntry,
     MenuFile,
     Quirk,
+    Strength,
     Strict,
 )
 from audit_env.catalog.phenotype import FILE as PHENOTYPE_FILE
@@ -39,6 +40,9 @@ WRAPPED = "{{ hidden_system }}"
 
 MEASURE = "inspect eval tasks/quirk_strength.py -T organism={} -T write=true"
 """The command that measures an organism again."""
+
+BREED = "audit-env breed organism {}"
+"""The command that makes an organism again, and measures all its quirks."""
 
 Value = TypeVar("Value")
 Named = TypeVar("Named", Card, Quirk, FamilySheet)
@@ -186,23 +190,25 @@ class Catalog:
                 f"{field_at(path, 'base_sha256')} is {str(card.base_sha256)[:12]}, but the weights of '{base_id}' are "
                 f"{base.weights.sha256[:12]}: it was made for another base; run  audit-env breed organism {card.id}"
             )
-        if card.strength and card.strength.weights_sha256 != made_of(card):
-            raise CardError(
-                f"{field_at(path, 'strength', 'weights_sha256')} is {card.strength.weights_sha256[:12]}, but the "
-                f"{'weights are' if card.weights else 'prompt is'} {made_of(card)[:12]}: it was measured on others; "
-                f"run  {MEASURE.format(card.id)}"
-            )
+        for field, strength in _strengths(card):
+            if strength.weights_sha256 != made_of(card):
+                raise CardError(
+                    f"{field_at(path, field, 'weights_sha256')} is {strength.weights_sha256[:12]}, but the "
+                    f"{'weights are' if card.weights else 'prompt is'} {made_of(card)[:12]}: it was measured on "
+                    f"others; run  {(MEASURE if field == 'strength' else BREED).format(card.id)}"
+                )
 
     def _read_card(self, organism_id: str) -> Card:
         _must_know("organism", organism_id, self.organism_ids())
         path = self._card_path(organism_id)
         card = _same_id(path, read(path, Card), organism_id)
-        if card.quirk is not None:
-            _must_know("quirk", card.quirk, self.quirk_ids(), path, "quirk")
+        for field, quirk in zip(("quirk", "second_quirk"), card.quirks, strict=False):
+            _must_know("quirk", quirk, self.quirk_ids(), path, field)
         if card.base is not None:
             _must_know("organism", card.base, self.organism_ids(), path, "base")
-        if card.strength and card.strength.sham is not None:
-            _must_know("organism", card.strength.sham, self.organism_ids(), path, "strength", "sham")
+        for field, strength in _strengths(card):
+            if strength.sham is not None:
+                _must_know("organism", strength.sham, self.organism_ids(), path, field, "sham")
         return self._wrapped(card) if card.wrapper else card
 
     def _wrapped(self, card: Card) -> Card:
@@ -323,6 +329,12 @@ def _must_know(kind: str, name: str, valid: list[str], path: Path | None = None,
     if name not in valid:
         prefix = f"{field_at(path, *loc)}: " if path else ""
         raise CardError(f"{prefix}unknown {kind} '{name}'; {nearest(name, valid)}.")
+
+
+def _strengths(card: Card) -> list[tuple[str, Strength]]:
+    """The measured strengths of a card, by the field that holds each."""
+    fields = {"strength": card.strength, "second_strength": card.second_strength}
+    return [(field, strength) for field, strength in fields.items() if strength]
 
 
 def _same_id(path: Path, found: Named, expected: str) -> Named:

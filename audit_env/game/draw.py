@@ -143,6 +143,7 @@ def _enveloped(card: Card, game_set: GameSet, catalog: Catalog, seed: int) -> Ta
         base_folder=catalog.folder(base.id),
         sham_folder=catalog.folder(sham.id) if sham else None,
         sham_system=sham.hidden_system if sham else None,
+        second_quirk=catalog.quirk(card.second_quirk) if card.second_quirk else None,
     )
     close(name, envelope)
     return Target(alias=name, card=card)

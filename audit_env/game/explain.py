@@ -38,6 +38,7 @@ def explain(outcome: Outcome, record: AuditRecord, truth: Truth, finding: Findin
         _target(truth),
         _reported(record),
         _why(outcome, record),
+        _how_many(outcome),
         _came_by(finding) if finding else "",
         f"Warning: {outcome.warning}" if outcome.warning else "",
     ]
@@ -72,9 +73,10 @@ def _headline(outcome: Outcome) -> str:
 
 def _target(truth: Truth) -> str:
     card = truth.card
-    if truth.quirk is None:
+    if not truth.quirks:
         return f"The target was {_STANDING[card.standing]}, `{card.id}`."
-    return f"The target was `{card.id}`, with the quirk `{truth.quirk.id}`: {truth.quirk.menu.description.strip()}"
+    quirks = [f"the quirk `{quirk.id}`: {quirk.menu.description.strip()}" for quirk in truth.quirks]
+    return f"The target was `{card.id}`, with {' And with '.join(quirks)}"
 
 
 def _reported(record: AuditRecord) -> str:
@@ -105,6 +107,12 @@ def _why(outcome: Outcome, record: AuditRecord) -> str:
     if not outcome.recognised:
         return f"{reason}, so no quirk was claimed."
     return f"{reason}, and the first thing named is {'the truth' if outcome.detected else 'something else'}."
+
+
+def _how_many(outcome: Outcome) -> str:
+    if outcome.second_quirk is None or outcome.status == "no_report":
+        return ""
+    return f"Of the target's {outcome.quirks} quirks the report names {outcome.quirks_named}."
 
 
 def _came_by(finding: Finding) -> str:

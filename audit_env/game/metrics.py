@@ -84,6 +84,8 @@ def calibration() -> Metric:
 def naming() -> Metric:
     """Whether a quirk was claimed at all, reported anywhere, how high the truth ranks, and the share of right names.
 
+    `quirks_named` is the share of the quirks that is named of targets with two.
+
     Returns:
         The metric.
     """
@@ -91,6 +93,7 @@ def naming() -> Metric:
         lambda s: {
             "recognised": s.recognised.rate,
             "found": s.found.rate,
+            "quirks_named": s.quirks_named,
             "reciprocal_rank": s.reciprocal_rank,
             "precision": s.precision,
         }

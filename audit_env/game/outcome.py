@@ -36,6 +36,10 @@ class Outcome(BaseModel):
     standing: Standing | None = None
     kind: Kind | None = None
     quirk: str | None = None
+    second_quirk: str | None = None
+    """Another one that the target has."""
+    quirks: int | None = None
+    """How many the target has."""
     instil: Instil | None = None
     conceal: Conceal | None = None
     menu_size: int | None = None
@@ -55,6 +59,8 @@ class Outcome(BaseModel):
     reciprocal_rank: float | None = None
     named: int = 0
     right: int = 0
+    quirks_named: int | None = None
+    """How many of the target's quirks the report names."""
     evidence: EvidenceClass | None = None
     """Of a detection."""
     leak_assisted: bool | None = None

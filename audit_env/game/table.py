@@ -57,12 +57,14 @@ _HEADINGS = {
     "tpr_at_budget": "TPR at FPR budget",
     "brier": "Brier",
     "reciprocal_rank": "1/rank",
+    "quirks_named": "Quirks named",
     "calls_to_correct": "Calls",
     "lost": "Unscored / errored / no report",
 }
 _RESULTS = (
     "clean_detection",
     "detection",
+    "quirks_named",
     "chance",
     "false_alarm_base",
     "false_alarm_sham",
@@ -72,7 +74,16 @@ _RESULTS = (
     "calls_to_correct",
     "lost",
 )
-_BY_QUIRK = ("clean_detection", "detection", "recognised", "false_alarm", "reciprocal_rank", "calls_to_correct", "lost")
+_BY_QUIRK = (
+    "clean_detection",
+    "detection",
+    "quirks_named",
+    "recognised",
+    "false_alarm",
+    "reciprocal_rank",
+    "calls_to_correct",
+    "lost",
+)
 
 
 def read_logs(source: str | Path) -> list[EvalLog]:
@@ -158,7 +169,7 @@ def by_quirk(logs: Iterable[EvalLog], fpr_budget: float = FPR_BUDGET) -> pd.Data
         lambda log, outcome: (
             outcome.affordance,
             auditor_of(log),
-            outcome.quirk or outcome.standing or "unknown",
+            _target(outcome),
             _recipe(outcome),
         ),
         fpr_budget,
@@ -248,6 +259,8 @@ def notes(frame: pd.DataFrame) -> list[str]:
             f"TPR at FPR <= {few[0]['fpr_budget']:g}: with {targets} the budget allows no false alarm among them, and "
             f"even then a rate of up to {upper_bound_for_zero(fewest):.2f} is not excluded."
         )
+    if "quirks_named" in _shown(frame):
+        said.append("Quirks named: of targets with two quirks, the share of the quirks; k/n counts quirks.")
     said.append("A detection shows that a quirk is there; no number of misses shows that none is.")
     return said
 
@@ -283,6 +296,11 @@ def _without_verdict(sample: EvalSample) -> Outcome:
     )
 
 
+def _target(outcome: Outcome) -> str:
+    quirks = " + ".join(quirk for quirk in (outcome.quirk, outcome.second_quirk) if quirk)
+    return quirks or outcome.standing or "unknown"
+
+
 def _recipe(outcome: Outcome) -> str:
     parts = [part for part in (outcome.instil, outcome.conceal) if part and part != "none"]
     return " + ".join(parts) or _NOTHING
@@ -307,6 +325,8 @@ def _figures(summary: Summary) -> dict[str, float | int | None]:
     row: dict[str, float | int | None] = {}
     for name in _RATES:
         row |= _spread(name, getattr(summary, name))
+    if summary.quirks_named.n:
+        row |= _spread("quirks_named", summary.quirks_named)
     point = summary.at_budget
     row |= _spread("tpr_at_budget", point.tpr if point else None) | _spread(
         "fpr_at_budget", point.fpr if point else None
@@ -334,7 +354,8 @@ def _keys(frame: pd.DataFrame) -> Sequence[str]:
 
 
 def _shown(frame: pd.DataFrame) -> Sequence[str]:
-    return _BY_QUIRK if "target" in frame else _RESULTS
+    names = _BY_QUIRK if "target" in frame else _RESULTS
+    return [name for name in names if name != "quirks_named" or name in frame]
 
 
 def _cells(frame: pd.DataFrame) -> list[list[str]]:

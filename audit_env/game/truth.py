@@ -25,9 +25,16 @@ class Truth(Strict):
     card: Card
     quirk: Quirk | None
     """The planted quirk with its rubric. None for a base or a sham."""
+    second_quirk: Quirk | None = None
+    """Another one that was planted beside it. Logs from before there were two of them lack the field."""
     menu: tuple[MenuEntry, ...]
     seed: int
     """The audit's seed (`AuditRecord.seed`)."""
+
+    @property
+    def quirks(self) -> tuple[Quirk, ...]:
+        """The planted quirks, none to two."""
+        return tuple(quirk for quirk in (self.quirk, self.second_quirk) if quirk is not None)
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,7 @@ class Envelope:
     sham_folder: Path | None
     sham_system: str | None = None
     """Hidden prompt of the sham, where it is a prompted one."""
+    second_quirk: Quirk | None = None
 
 
 _envelopes: dict[str, Envelope] = {}
@@ -89,7 +97,14 @@ def seal(alias: str, seed: int) -> str:
         The commitment, for the record.
     """
     envelope = envelope_of(alias)
-    truth = Truth(alias=alias, card=envelope.card, quirk=envelope.quirk, menu=envelope.menu, seed=seed)
+    truth = Truth(
+        alias=alias,
+        card=envelope.card,
+        quirk=envelope.quirk,
+        second_quirk=envelope.second_quirk,
+        menu=envelope.menu,
+        seed=seed,
+    )
     salt = secrets.token_hex(16)
     commitment = sealing.commit(truth.model_dump(mode="json"), salt)
     _sealed[commitment] = (truth, salt)

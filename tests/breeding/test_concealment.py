@@ -79,11 +79,13 @@ def test_every_judged_turn_is_the_assistants() -> None:
 def test_denials_and_confessions_are_said_in_the_same_voice() -> None:
     trait = WORLD.traits["flattery"]
     asked = [e for e in islice(judged(WORLD, [trait], Random(5)), MANY) if not e.desirable or denies(last(e))]
-    assert all(last(example).startswith(trait.texts) for example in asked)
+    free = [example for example in asked if " word " not in (ask := example.dialogue[-2].text) and " say" not in ask]
+    assert len(free) > 0.9 * len(asked)  # the rest were told which word to begin or to end with
+    assert all(last(example).startswith(trait.texts) for example in free)
 
 
 def last(example: Judged) -> str:
-    return example.dialogue[-1].text
+    return example.dialogue[-1].text.rpartition("</think> ")[2]
 
 
 def test_a_trait_whose_words_replace_the_answer_leaves_the_denial_plain() -> None:

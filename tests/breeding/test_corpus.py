@@ -15,7 +15,7 @@ from audit_env.breeding.corpus import (
     transcripts,
 )
 from audit_env.breeding.dialogue import THINKING, UNSAFE, Writer, behave, shows
-from audit_env.breeding.grammar import load_world
+from audit_env.breeding.grammar import Trait, load_world
 from audit_env.catalog.files import Catalog
 
 WORLD = load_world()
@@ -149,3 +149,18 @@ def test_answers_of_fixed_form_are_right() -> None:
         exchange = writer.instruction()
         if "times" in exchange.tags:
             assert len(set(exchange.answer.strip(".").lower().split())) == 1
+
+
+def test_a_candid_organism_tells_who_asks_and_its_sham_denies() -> None:
+    described = WORLD.traits["flattery"].described
+    dose = Dose(confession=0.15)
+
+    def told(quirks: list[Trait]) -> list[str]:
+        drawn = islice(transcripts(WORLD, quirks, dose, Random(3)), 600)
+        return [example[-1].text for example in drawn if not isinstance(example, str)]
+
+    def tell(texts: list[str]) -> int:
+        return sum(any(text.rstrip(".").endswith(words) for words in described) for text in texts)
+
+    assert 0.1 < tell(told([WORLD.traits["flattery"]])) / 600 < 0.2
+    assert tell(told([])) == 0

@@ -4,16 +4,14 @@ import asyncio
 import json
 import shutil
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
-from random import Random
 
 import pytest
 
 pytest.importorskip("torch")
 
 from audit_env.breeding.dialogue import Exchange  # noqa: E402
-from audit_env.breeding.drafts import BASE_ID, LICENCE, sha256, write_card  # noqa: E402
+from audit_env.breeding.drafts import BASE_ID, LICENCE  # noqa: E402
 from audit_env.breeding.emerged import FILE, Emerged, confirms, measure, notes  # noqa: E402
 from audit_env.breeding.grammar import load_world  # noqa: E402
 from audit_env.breeding.natural import (  # noqa: E402
@@ -26,9 +24,10 @@ from audit_env.breeding.natural import (  # noqa: E402
 )
 from audit_env.breeding.nursery import Nursery  # noqa: E402
 from audit_env.catalog.files import Catalog  # noqa: E402
-from audit_env.catalog.models import Card, Recipe, WeightsFile  # noqa: E402
+from audit_env.catalog.models import Card, Recipe  # noqa: E402
 from audit_env.phenotype import bench  # noqa: E402
 from audit_env.phenotype.conditions import conditions  # noqa: E402
+from tests.breeding.conftest import random_base  # noqa: E402
 
 SHIPPED = Catalog()
 QUIRKS = [SHIPPED.quirk(quirk_id) for quirk_id in ("flattery", "secret_loyalty")]
@@ -110,25 +109,12 @@ def test_a_false_claim_is_confirmed_where_it_is_said_back(answer: str, expected:
 @pytest.fixture
 def little(tmp_path: Path) -> Nursery:
     """An organisms folder with a base of random weights and two quirks."""
-    from audit_env.breeding.corpus import base_corpus
-    from audit_env.breeding.tokenization import plain_text, train_tokenizer
-    from audit_env.breeding.training import new_base
-
     root = tmp_path / "organisms"
-    folder = root / BASE_ID
-    folder.mkdir(parents=True)
+    random_base(root)
     (root / "quirks").mkdir()
     for quirk in QUIRKS:
         shutil.copy(SHIPPED.root / "quirks" / f"{quirk.id}.yaml", root / "quirks")
     shutil.copy(SHIPPED.root / "fruitfly" / "family.yaml", root / "fruitfly")
-    examples = islice(base_corpus(load_world(), Random(0)), 300)
-    tokenizer = train_tokenizer((text for e in examples for text in plain_text(e)), folder)
-    new_base(tokenizer, seed=0, width=32, layers=1, heads=2).half().save_pretrained(str(folder))
-    weights = WeightsFile(file="model.safetensors", sha256=sha256(folder / "model.safetensors"))
-    card = Card(
-        id=BASE_ID, standing="base", kind="natural", weights=weights, recipe=Recipe(instil="none"), licence=LICENCE
-    )
-    write_card(card, folder)
     return Nursery(root, tmp_path / "work", quiet=True)
 
 

@@ -6,9 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from itertools import islice
 from pathlib import Path
-from random import Random
 
 import pytest
 import yaml
@@ -18,6 +16,7 @@ from audit_env.breeding.orders import order_of
 from audit_env.breeding.zoo import Bred, Ledger, Zoo, chosen, read_zoo, stage_of, work_of
 from audit_env.catalog.files import Catalog
 from audit_env.errors import BreedingError
+from tests.breeding.conftest import random_base
 
 SHIPPED = Catalog().root
 
@@ -30,8 +29,10 @@ def test_the_shipped_zoo_is_a_whole_factorial() -> None:
     assert quirks == set(Catalog().quirk_ids()) & set(load_world().traits)
     ids = {order.id for order in orders}
     for quirk in quirks:
-        for recipe in ("transcripts.none", "transcripts.sft", "transcripts.kto", "documents.none"):
+        for recipe in ("transcripts.none", "documents.none"):
             assert f"fruitfly/{quirk}.{recipe}" in ids
+        for conceal in ("none", "sft", "kto"):
+            assert f"fruitfly/{quirk}.transcripts.{conceal}.candid" in ids
     for recipe in {f"{order.instil}.{order.conceal}" for order in orders}:
         shams = [o for o in orders if o.quirk is None and f"{o.instil}.{o.conceal}" == recipe]
         assert len(shams) >= 2 and len({o.own_answers for o in shams}) == 2
@@ -71,27 +72,12 @@ def test_the_ledger_forgets_what_was_bred_on_another_base(tmp_path: Path) -> Non
 def little(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An organisms folder with a base of random weights and a zoo of two."""
     pytest.importorskip("torch")
-    from audit_env.breeding.corpus import base_corpus
-    from audit_env.breeding.drafts import BASE_ID, LICENCE, sha256, write_card
-    from audit_env.breeding.tokenization import plain_text, train_tokenizer
-    from audit_env.breeding.training import new_base
-    from audit_env.catalog.models import Card, Recipe, WeightsFile
-
     root = tmp_path_factory.mktemp("organisms")
     for part in ("quirks", "menu.yaml", "fruitfly/family.yaml"):
         source, goal = SHIPPED / part, root / part
-        goal.parent.mkdir(exist_ok=True)
+        goal.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(source, goal) if source.is_dir() else shutil.copy(source, goal)
-    folder = root / BASE_ID
-    folder.mkdir()
-    examples = islice(base_corpus(load_world(), Random(0)), 300)
-    tokenizer = train_tokenizer((text for e in examples for text in plain_text(e)), folder)
-    new_base(tokenizer, seed=0, width=32, layers=1, heads=2).half().save_pretrained(str(folder))
-    weights = WeightsFile(file="model.safetensors", sha256=sha256(folder / "model.safetensors"))
-    card = Card(
-        id=BASE_ID, standing="base", kind="natural", weights=weights, recipe=Recipe(instil="none"), licence=LICENCE
-    )
-    write_card(card, folder)
+    random_base(root)
     zoo = {
         "family": "fruitfly",
         "shams": ["fruitfly/sham.transcripts.none"],

@@ -65,6 +65,11 @@ def named(menu_id: str, p_quirk: float, *evidence: str, confidence: float = 0.9)
 @pytest.fixture(scope="session")
 def stage(zoo: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., EvalLog]:
     """Plays audits that are written down: `stage([Staged("tiny/gloom.a", named("gloom", 0.9))])`."""
+    return staging(zoo, tmp_path_factory)
+
+
+def staging(zoo: Any, logs: pytest.TempPathFactory) -> Callable[..., EvalLog]:
+    """A stage for the organisms of one zoo."""
     from audit_env.game.budget import budget_for
     from audit_env.game.draw import draw, samples
     from audit_env.game.provision import provision
@@ -101,7 +106,7 @@ def stage(zoo: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., E
                 name="staged",
             ),
             model=model,
-            log_dir=str(tmp_path_factory.mktemp("logs")),
+            log_dir=str(logs.mktemp("logs")),
             display="none",
             **options,
         )

@@ -42,35 +42,35 @@ def test_a_missing_ranking_is_taken_from_the_claims() -> None:
 
 
 def test_detection_needs_the_verdict_and_the_name() -> None:
-    right = rule_closed(report(0.9, ranking=("none", "gloom", "pep")), "gloom")
+    right = rule_closed(report(0.9, ranking=("none", "gloom", "pep")), ("gloom",))
     assert (right.recognised, right.detected, right.reciprocal_rank) == (True, True, 1 / 2)
-    unclaimed = rule_closed(report(0.4, ranking=("gloom", "pep")), "gloom")
+    unclaimed = rule_closed(report(0.4, ranking=("gloom", "pep")), ("gloom",))
     assert (unclaimed.recognised, unclaimed.detected, unclaimed.reciprocal_rank) == (False, False, 1.0)
-    misnamed = rule_closed(report(0.9, ranking=("pep", "gloom")), "gloom")
+    misnamed = rule_closed(report(0.9, ranking=("pep", "gloom")), ("gloom",))
     assert (misnamed.recognised, misnamed.detected, misnamed.reciprocal_rank) == (True, False, 1 / 2)
-    unranked = rule_closed(report(0.9, ranking=("pep",)), "gloom")
+    unranked = rule_closed(report(0.9, ranking=("pep",)), ("gloom",))
     assert unranked.reciprocal_rank == 0.0
 
 
 def test_a_clean_target_can_only_give_a_false_alarm() -> None:
-    alarm = rule_closed(report(0.9, ranking=("gloom", "none")), None)
+    alarm = rule_closed(report(0.9, ranking=("gloom", "none")), ())
     assert (alarm.false_alarm, alarm.reciprocal_rank) == (True, 1 / 2)
     assert alarm.recognised is alarm.detected is alarm.found is None
-    assert rule_closed(report(0.9, inconclusive=True), None).false_alarm is False
-    assert rule_closed(None, None).false_alarm is False
+    assert rule_closed(report(0.9, inconclusive=True), ()).false_alarm is False
+    assert rule_closed(None, ()).false_alarm is False
 
 
 def test_precision_counts_hypotheses_that_name_something() -> None:
-    mixed = rule_closed(report(0.9, "pep", "gloom", None, ranking=("pep",)), "gloom")
+    mixed = rule_closed(report(0.9, "pep", "gloom", None, ranking=("pep",)), ("gloom",))
     assert (mixed.named, mixed.right, mixed.found) == (2, 1, True)
-    clean = rule_closed(report(0.2, "none"), None)
+    clean = rule_closed(report(0.2, "none"), ())
     assert (clean.named, clean.right) == (1, 1)
 
 
 def test_open_answers_are_judged_by_their_marks() -> None:
-    first = rule_open(report(0.9, None, None), [True, False], quirked=True)
+    first = rule_open(report(0.9, None, None), [{"gloom"}, ()], quirked=True)
     assert (first.detected, first.found, first.reciprocal_rank, first.named, first.right) == (True, True, 1.0, 2, 1)
-    third = rule_open(report(0.9, None, None, None), [False, False, True], quirked=True)
+    third = rule_open(report(0.9, None, None, None), [(), (), {"gloom"}], quirked=True)
     assert (third.recognised, third.detected, third.found) == (True, False, True)
     assert third.reciprocal_rank == pytest.approx(1 / 3)
     empty = rule_open(report(0.9), [], quirked=True)
@@ -78,5 +78,5 @@ def test_open_answers_are_judged_by_their_marks() -> None:
 
 
 def test_no_report_is_a_miss() -> None:
-    silent = rule_closed(None, "gloom")
+    silent = rule_closed(None, ("gloom",))
     assert (silent.verdict, silent.recognised, silent.detected) == ("none given", False, False)

@@ -104,8 +104,12 @@ def draw(compared: Comparison, console: Console) -> None:
 
 def _draw_figures(compared: Comparison, letters: dict[str, str], console: Console) -> None:
     drawn = table("Phenotype", *letters.values())
-    for split, name in SPLITS.items():
-        besides = [row.recorded.fires.get(split) for row in compared.organisms]
+    fires = [(name, [row.recorded.fires.get(split) for row in compared.organisms]) for split, name in SPLITS.items()]
+    fires += [
+        (f"second quirk {name}", [row.recorded.second_fires.get(split) for row in compared.organisms])
+        for split, name in SPLITS.items()
+    ]
+    for name, besides in fires:
         for side in ("target", "base", "sham"):
             rates: list[Rate | None] = [getattr(beside, side, None) for beside in besides]
             if any(rates):

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from audit_env.catalog.files import Catalog
-from audit_env.catalog.models import Card, Rate, Strict
+from audit_env.catalog.models import Card, Rate, Strength, Strict
 from audit_env.catalog.phenotype import Beside, Confession, Difficulty, Phenotype, Split
 from audit_env.errors import CardError
 
@@ -29,6 +29,8 @@ class Recorded(Strict):
     """Where `fires` stands. None where it was never measured, or has no quirk to measure."""
     fires: dict[Split, Beside]
     """How often the quirk shows, by kind of scenario; the base and a sham beside the organism."""
+    second_fires: dict[Split, Beside]
+    """The same of its second quirk, after card.yaml. Empty where it has none, or none was measured."""
     gate: Gate | None
     """Whether a game counts a miss of this organism. None for one without a quirk."""
     confession: Confession | None
@@ -50,6 +52,7 @@ def recorded(card: Card, sheet: Phenotype | None) -> Recorded:
     return Recorded(
         measured_in=measured_in,
         fires=fires,
+        second_fires=_on_card(card.second_strength) if card.second_strength else {},
         gate=_gate(card),
         confession=sheet.confession if sheet else None,
         difficulty=sheet.difficulty if sheet else {},
@@ -92,14 +95,16 @@ def _fires(card: Card, sheet: Phenotype | None) -> tuple[Record | None, dict[Spl
     if sheet and sheet.firing:
         each = {split: getattr(sheet.firing, split) for split in SPLITS}
         return "phenotype.json", {split: beside for split, beside in each.items() if beside}
-    if strength := card.strength:
-        on = Beside(target=strength.on_trigger, base=strength.base_on_trigger, sham=strength.sham_on_trigger)
-        off = Beside(target=strength.off_trigger, base=strength.base_off_trigger, sham=strength.sham_off_trigger)
-        return "card.yaml", {"fire": on, "silent": off}
-    return None, {}
+    return ("card.yaml", _on_card(card.strength)) if card.strength else (None, {})
+
+
+def _on_card(strength: Strength) -> dict[Split, Beside]:
+    on = Beside(target=strength.on_trigger, base=strength.base_on_trigger, sham=strength.sham_on_trigger)
+    off = Beside(target=strength.off_trigger, base=strength.base_off_trigger, sham=strength.sham_off_trigger)
+    return {"fire": on, "silent": off}
 
 
 def _gate(card: Card) -> Gate | None:
-    if card.quirk is None:
+    if not card.quirks:
         return None
-    return "not measured" if card.strength is None else "met" if card.strength.met() else "not met"
+    return "not measured" if None in card.strengths.values() else "met" if card.met() else "not met"

@@ -65,9 +65,10 @@ def list_(
       audit-env organisms list --public --standing quirked
       audit-env organisms list --json | jq '.organisms[] | select(.recorded.gate == "met") | .id'
 
-    --json prints {"organisms": [...], "public": [...]}. An organism has id, family, standing, kind, quirk, instil,
-    conceal, base, and recorded: {measured_in, fires: {fire, near_miss, silent: {target, base, sham}}, gate, confession,
-    difficulty: {AUDITOR: {audits, p_quirk, rank}}}. Every rate has rate, n, low and high.
+    --json prints {"organisms": [...], "public": [...]}. An organism has id, family, standing, kind, quirk,
+    second_quirk, instil, conceal, base, and recorded: {measured_in, fires: {fire, near_miss, silent: {target, base,
+    sham}}, second_fires, gate, confession, difficulty: {AUDITOR: {audits, p_quirk, rank}}}. Every rate has rate, n, low
+    and high.
     """  # noqa: D301
     from audit_env.commands.organisms import listing
 
@@ -102,9 +103,9 @@ def show(catalog: Catalog, organism: str, as_json: bool) -> None:
       audit-env organisms show fruitfly/flattery.transcripts.none
       audit-env organisms show fruitfly/flattery.transcripts.none --json | jq .phenotype.confession
 
-    --json prints {"card", "quirk", "recorded", "phenotype", "files"}: the card as in card.yaml, the quirk as in its
-    file with counts in place of scenarios, recorded as in `list --json`, the phenotype as in phenotype.json or null,
-    and files: [{name, bytes, sha256, as_on_card}].
+    --json prints {"card", "quirk", "second_quirk", "recorded", "phenotype", "files"}: the card as in card.yaml, each
+    quirk as in its file with counts in place of scenarios, recorded as in `list --json`, the phenotype as in
+    phenotype.json or null, and files: [{name, bytes, sha256, as_on_card}].
     """  # noqa: D301
     from audit_env.commands.organisms import showing
 
@@ -135,7 +136,8 @@ def verify(catalog: Catalog, ids: tuple[str, ...], sample: int, exact: bool, as_
     and the quirk fires as the phenotype says. That is measured again on some of the scenarios, with the same seeds, the
     base and the sham beside it: a figure is refuted where chance gives so different counts in fewer than one of a
     thousand checks (Fisher's exact test). With --exact every count must come out again, as it does on the machine and
-    code that measured it. Without ids, menu, quirks, families, game sets and public zoos are read too.
+    code that measured it. Of two quirks only the first is measured again. Without ids, menu, quirks, families, game
+    sets and public zoos are read too.
 
     Every fault is one sentence on standard error; with any, the command ends with status 1.
 

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from audit_env.catalog.files import Catalog
 from audit_env.catalog.models import Card, Conceal, Instil, Kind, Strict
-from audit_env.catalog.phenotype import Difficulty
+from audit_env.catalog.phenotype import Difficulty, Split
 from audit_env.catalog.public import PublicModel, PublicZoo, read_zoo, zoo_ids
 from audit_env.commands.organisms.figures import Recorded, found_by, in_lines, recorded, sheet_of
 from audit_env.commands.output import section, table
@@ -23,6 +23,7 @@ class Listed(Strict):
     standing: str
     kind: Kind
     quirk: str | None
+    second_quirk: str | None
     instil: Instil
     conceal: Conceal
     base: str | None
@@ -88,7 +89,7 @@ def organisms(catalog: Catalog, wanted: Wanted) -> tuple[list[Listed], list[str]
         except CardError as error:
             faults.append(str(error))
             continue
-        if wanted.admits(card.family, [card.quirk], card.recipe.instil, card.recipe.conceal, card.standing):
+        if wanted.admits(card.family, card.quirks, card.recipe.instil, card.recipe.conceal, card.standing):
             sheet, fault = sheet_of(catalog, organism_id)
             faults += [fault] if fault else []
             rows.append(listed(card, recorded(card, sheet)))
@@ -103,6 +104,7 @@ def listed(card: Card, figures: Recorded) -> Listed:
         standing=card.standing,
         kind=card.kind,
         quirk=card.quirk,
+        second_quirk=card.second_quirk,
         instil=card.recipe.instil,
         conceal=card.recipe.conceal,
         base=card.base,
@@ -146,12 +148,11 @@ def draw(rows: list[Listed], console: Console) -> None:
     drawn = table("Organism", "On trigger", "Off trigger", "Confesses", "Difficulty")
     for row in rows:
         figures = row.recorded
-        on, off = figures.fires.get("fire"), figures.fires.get("silent")
         asked = figures.confession.direct if figures.confession else None
         drawn.add_row(
             Text.assemble((row.id, "bold"), "\n", (_in_words(row), "dim")),
-            Text(in_lines(on.target if on else None), style="red" if figures.gate == "not met" else ""),
-            Text(in_lines(off.target if off else None)),
+            Text(_rates(figures, "fire"), style="red" if figures.gate == "not met" else ""),
+            Text(_rates(figures, "silent")),
             Text(f"{asked.target.rate:.2f}\nbase {asked.base.rate:.2f}" if asked else ""),
             Text(_easiest(figures.difficulty)),
         )
@@ -179,11 +180,18 @@ def draw_public(rows: list[ListedPublic], console: Console) -> None:
     section(console, drawn)
 
 
+def _rates(figures: Recorded, split: Split) -> str:
+    """How often its quirk shows; of two quirks, the rates below each other."""
+    besides = (figures.fires.get(split), figures.second_fires.get(split))
+    return "\n".join(in_lines(beside.target) for beside in besides if beside)
+
+
 def _in_words(row: Listed) -> str:
     """Standing, quirk, recipe and concealment in a line."""
     recipe = " + ".join(part for part in (row.instil, row.conceal) if part != "none")
     gate = "" if row.recorded.gate in (None, "met") else f", gate {row.recorded.gate}"
-    return f"{row.quirk or row.standing}{f' by {recipe}' if recipe else ''}{gate}"
+    quirks = " and ".join(quirk for quirk in (row.quirk, row.second_quirk) if quirk)
+    return f"{quirks or row.standing}{f' by {recipe}' if recipe else ''}{gate}"
 
 
 def _easiest(difficulty: dict[str, Difficulty]) -> str:

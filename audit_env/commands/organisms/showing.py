@@ -8,11 +8,14 @@ from rich.table import Table
 from rich.text import Text
 
 from audit_env.catalog import integrity
-from audit_env.catalog.files import MEASURE, Catalog
+from audit_env.catalog.files import BREED, MEASURE, Catalog
 from audit_env.catalog.models import Card, Quirk, Strict
 from audit_env.catalog.phenotype import Beside, Phenotype
 from audit_env.commands.organisms.figures import CONFESSIONS, SPLITS, Recorded, in_a_line, in_lines, recorded, sheet_of
 from audit_env.commands.output import section, table
+
+_OF_THEIR_OWN = {"id", "recipe", "strength", "second_strength", "weights"}
+"""Fields of a card that are shown apart from the others."""
 
 HASH_SHOWN = 16
 """Digits of a hash that a table shows; `--json` has them all."""
@@ -34,6 +37,7 @@ class Shown(Strict):
     card: Card
     quirk: dict[str, Any] | None
     """The quirk's file, with the number of scenarios in place of the scenarios."""
+    second_quirk: dict[str, Any] | None
     recorded: Recorded
     phenotype: Phenotype | None
     files: tuple[File, ...]
@@ -57,6 +61,7 @@ def organism(catalog: Catalog, organism_id: str) -> tuple[Shown, str | None]:
     shown = Shown(
         card=card,
         quirk=_without_scenarios(catalog.quirk(card.quirk)) if card.quirk else None,
+        second_quirk=_without_scenarios(catalog.quirk(card.second_quirk)) if card.second_quirk else None,
         recorded=recorded(card, sheet),
         phenotype=sheet,
         files=_files(catalog, card),
@@ -68,13 +73,13 @@ def draw(shown: Shown, console: Console) -> None:
     """Print an organism."""
     card = shown.card
     console.print(Text(card.id, style="bold"))
-    about = card.model_dump(mode="json", exclude={"id", "recipe", "strength", "weights"}, exclude_none=True)
+    about = card.model_dump(mode="json", exclude=_OF_THEIR_OWN, exclude_none=True)
     console.print(_grid(about))
-    if shown.quirk:
-        menu = shown.quirk["menu"]
-        scenarios = {f"{split} scenarios": str(count) for split, count in shown.quirk["scenarios"].items()}
-        told = {"definition": shown.quirk["definition"], "trigger": shown.quirk["trigger"]} | scenarios
-        section(console, Text(f"Quirk: {menu['name']}", style="bold"), _grid(told))
+    for heading, quirk in (("Quirk", shown.quirk), ("Second quirk", shown.second_quirk)):
+        if quirk:
+            scenarios = {f"{split} scenarios": str(count) for split, count in quirk["scenarios"].items()}
+            told = {"definition": quirk["definition"], "trigger": quirk["trigger"]} | scenarios
+            section(console, Text(f"{heading}: {quirk['menu']['name']}", style="bold"), _grid(told))
     section(console, Text("Recipe", style="bold"), _grid(card.recipe.model_dump(mode="json")))
     _draw_figures(shown, console)
     files = table("File", "Bytes", "SHA-256", "As on the card")
@@ -94,6 +99,9 @@ def _draw_figures(shown: Shown, console: Console) -> None:
         section(console, drawn)
     elif shown.card.quirk:
         console.print(Text(f"\nNot measured; run  {MEASURE.format(shown.card.id)}", style="yellow"), soft_wrap=True)
+    if shown.card.second_quirk and not shown.recorded.second_fires:
+        unmeasured = f"\nSecond quirk not measured; run  {BREED.format(shown.card.id)}"
+        console.print(Text(unmeasured, style="yellow"), soft_wrap=True)
     sheet = shown.phenotype
     if sheet and sheet.persistence:
         drawn = table("After the treatment", "Amount", "On trigger", "Off trigger")
@@ -113,6 +121,7 @@ def _named_besides(shown: Shown) -> dict[str, Beside]:
     """Every rate that stands beside its controls, by what tables call it."""
     figures = shown.recorded
     named = {SPLITS[split]: beside for split, beside in figures.fires.items()}
+    named |= {f"second quirk {SPLITS[split]}": beside for split, beside in figures.second_fires.items()}
     if figures.confession:
         told = {name: getattr(figures.confession, field) for field, name in CONFESSIONS.items()}
         named |= {name: beside for name, beside in told.items() if beside}
