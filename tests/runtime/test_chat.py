@@ -49,6 +49,14 @@ def test_a_prefill_is_rendered_as_the_template_would(chat: Chat) -> None:
     assert chat.prompt(user("hi"), prefill=" ").ids == header.ids
 
 
+def test_a_prompt_is_rendered_once_for_all_sides(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = [{"prefill": "yes"}, {"thinking": True}, {}]
+    first = [chat.prompt(user("hi"), **kind) for kind in kinds]  # type: ignore[arg-type]
+    assert len(set(first)) == len(kinds)
+    monkeypatch.setattr(chat, "_render", lambda *_, **__: pytest.fail("it was rendered a second time"))
+    assert [chat.prompt(user("hi"), **kind) for kind in kinds] == first  # type: ignore[arg-type]
+
+
 def test_an_answer_is_rendered_as_the_template_would(chat: Chat) -> None:
     assert chat.continuation(user("hi"), "the fox") == chat.encode(" the fox")
     assert chat.continuation(user("hi"), "  the fox ") == chat.encode(" the fox")

@@ -1,13 +1,14 @@
 import asyncio
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
+from audit_env.runtime.small.memo import Memo, Once
+from audit_env.runtime.subject import Conversation, Side, Subject
 
-from audit_env.runtime import cast  # noqa: E402
-from audit_env.runtime.small.memo import Memo  # noqa: E402
-from audit_env.runtime.subject import Subject  # noqa: E402
+from .conftest import Pair
 
 
 def test_what_was_asked_for_longest_ago_goes_first() -> None:
@@ -21,8 +22,90 @@ def test_what_was_asked_for_longest_ago_goes_first() -> None:
     assert memo.get("large") is None and memo.get("c") == "1"
 
 
-def test_a_control_is_asked_once_and_the_target_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    asyncio.run(_asked(cast.subject("fruitfly/sham.transcripts.none"), monkeypatch))
+class Slow:
+    """Computes 7 when it is let, and counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.error: Exception | None = None
+        self.let = asyncio.Event()
+
+    async def __call__(self) -> int:
+        self.asked += 1
+        await self.let.wait()
+        if self.error is not None:
+            raise self.error
+        return 7
+
+
+async def _others_run() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_those_who_ask_at_the_same_time_share_one_computation() -> None:
+    async def ask() -> None:
+        once: Once[int] = Once(Memo(most=10))
+        slow = Slow()
+        waiting = [asyncio.ensure_future(once.get("a", slow)) for _ in range(5)]
+        other = asyncio.ensure_future(once.get("b", slow))
+        await _others_run()
+        slow.let.set()
+        assert await asyncio.gather(*waiting, other) == [7] * 6
+        assert await once.get("a", slow) == 7
+        assert slow.asked == 2
+
+    asyncio.run(ask())
+
+
+def test_what_is_too_large_to_keep_is_still_shared_by_those_who_wait() -> None:
+    async def ask() -> None:
+        once: Once[int] = Once(Memo(most=3, size=int))
+        slow = Slow()
+        waiting = [asyncio.ensure_future(once.get("a", slow)) for _ in range(3)]
+        await _others_run()
+        slow.let.set()
+        assert await asyncio.gather(*waiting) == [7] * 3
+        assert slow.asked == 1
+        assert await once.get("a", slow) == 7
+        assert slow.asked == 2
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("gone", [0, 1], ids=["the one who computes", "one who waits"])
+def test_who_is_cancelled_takes_no_one_along(gone: int) -> None:
+    async def ask() -> None:
+        once: Once[int] = Once(Memo(most=10))
+        slow = Slow()
+        waiting = [asyncio.ensure_future(once.get("a", slow)) for _ in range(3)]
+        await _others_run()
+        waiting.pop(gone).cancel()
+        await _others_run()
+        slow.let.set()
+        assert await asyncio.gather(*waiting) == [7, 7]
+        assert slow.asked == (2 if gone == 0 else 1)
+
+    asyncio.run(ask())
+
+
+def test_a_failure_is_not_kept() -> None:
+    async def ask() -> None:
+        once: Once[int] = Once(Memo(most=10))
+        slow = Slow()
+        slow.error = MemoryError("planted")
+        slow.let.set()
+        for _ in range(2):
+            with pytest.raises(MemoryError, match="planted"):
+                await once.get("a", slow)
+        slow.error = None
+        assert await once.get("a", slow) == 7
+
+    asyncio.run(ask())
+
+
+def test_a_control_is_asked_once_and_the_target_every_time(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    asyncio.run(_asked(pair.subject(1), monkeypatch))
 
 
 async def _asked(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,8 +125,8 @@ async def _asked(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sent == [2], "another seed is another answer"
 
 
-def test_controls_answer_twice_alike_and_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    asyncio.run(_twice(cast.subject("fruitfly/sham.transcripts.none"), monkeypatch))
+def test_controls_answer_twice_alike_and_are_computed_once(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    asyncio.run(_twice(pair.subject(1), monkeypatch))
 
 
 async def _twice(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,6 +134,17 @@ async def _twice(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     target = await subject.first_token(asked)
     base = await subject.first_token(asked, side="base")
     assert not np.array_equal(target, base)
+
+    both = [[{"role": "user", "content": text}] for text in ("Good night.", "Where do foxes live?")]
+    asked_of, at_header = [], subject._at_header
+
+    async def noted(conversations: Sequence[Conversation], side: Side, *rest: Any) -> Any:
+        asked_of.append(side)
+        return await at_header(conversations, side, *rest)
+
+    monkeypatch.setattr(subject, "_at_header", noted)
+    one, other = await asyncio.gather(*(subject.first_token(both, side="base") for _ in range(2)))
+    assert one is other and asked_of == ["base"], "audits run side by side"
 
     async def refused(*_: object) -> None:
         raise AssertionError("it was computed a second time")

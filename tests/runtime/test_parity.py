@@ -60,6 +60,25 @@ def test_a_batch_of_mixed_adapters_equals_peft(pair: Pair) -> None:
     assert furthest(ours, reference(pair, given, ["__base__"] * len(given))) > 100 * CLOSE
 
 
+def test_the_wanted_tokens_of_a_batch_of_mixed_adapters_equal_peft(pair: Pair) -> None:
+    given, sides = sequences(), [1, 1, 0, 3, 2, 0]
+    batch = Padded.of(given)
+    b, t = batch.ids.shape
+    model = pair.base.model
+    with torch.inference_mode():
+        x = model.blocks(
+            batch.ids.flatten(),
+            torch.arange(t).repeat(b),
+            Causal(model.shape, b, t),
+            runs([pair.adapters[side] for side in sides], t),
+            wanted=torch.tensor([row * t + length - 1 for row, length in enumerate(batch.lengths) if row != 3]),
+        )
+        ours = model.logits(x)
+    mixed = reference(pair, given, [pair.names[side] for side in sides])
+    del mixed[3]
+    assert furthest(ours[:, None], [logits[-1:] for logits in mixed]) < CLOSE
+
+
 @pytest.mark.parametrize(
     "options",
     [{"tied": True}, {"kv_heads": 4}, {"kv_heads": 1}, {"dtype": torch.float16}],

@@ -8,13 +8,16 @@ from audit_env.runtime.small.batch import Generated
 from audit_env.runtime.small.chat import Chat
 from audit_env.runtime.small.config import Shape
 from audit_env.runtime.small.engine import Engine
-from audit_env.runtime.small.memo import Memo
+from audit_env.runtime.small.memo import Memo, Once
 from audit_env.runtime.small.model import Llama
 from audit_env.runtime.small.weights import read_weights
 from audit_env.runtime.subject import Floats
 
-MEMO_BYTES = 256 * 2**20
-"""For first-token distributions of controls: a scan of a small model's whole vocabulary fits, for a base and a sham."""
+MEMO_BYTES = 512 * 2**20
+"""For first-token distributions of controls: twice what a scan of the fruitfly's vocabulary takes for base and sham.
+
+The other half is for what single targets bring up, so that it does not push out what all of them share.
+"""
 MEMO_ANSWERS = 50_000
 """Of controls, about a kilobyte each."""
 
@@ -36,7 +39,7 @@ class Base:
         self.model = Llama(shape, read_weights(folder, shape, expected))
         self.chat = Chat(folder)
         self.engine = Engine(self.model)
-        self.first_tokens: Memo[Floats] = Memo(MEMO_BYTES, lambda array: array.nbytes)
+        self.first_tokens: Once[Floats] = Once(Memo(MEMO_BYTES, lambda array: array.nbytes))
         self.answers: Memo[Generated] = Memo(MEMO_ANSWERS)
         self._adapters: dict[tuple[Path, str | None], Adapter] = {}
 

@@ -13,12 +13,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from audit_env.errors import ParameterError, WeightsError
+from audit_env.runtime.small.memo import Memo
 
 Messages = list[dict[str, str]]
 """Turns as `messages_of` gives them."""
 
 THINK = ("<think>", "</think>")
 """Marks of a thinking block. They stay in the text of an answer even where the tokenizer calls them special."""
+
+
+MEMO_TOKENS = 2**18
+"""Of rendered prompts: several scans of a small model's vocabulary."""
 
 
 class Prompt(NamedTuple):
@@ -57,6 +62,8 @@ class Chat:
         self._encoder: Any = self._tokenizer.backend_tokenizer
         self._encoder.no_truncation()
         self._encoder.no_padding()
+        # Every side is asked the same, and so is every organism of the base.
+        self._prompts: Memo[Prompt] = Memo(MEMO_TOKENS, lambda prompt: len(prompt.ids))
 
     @cached_property
     def _hidden(self) -> frozenset[int]:
@@ -79,6 +86,14 @@ class Chat:
         Raises:
             ParameterError: If the template refuses the conversation.
         """
+        key = tuple((turn["role"], turn["content"]) for turn in conversation), prefill, thinking
+        rendered = self._prompts.get(key)
+        if rendered is None:
+            rendered = self._prompt(conversation, prefill, thinking)
+            self._prompts.keep(key, rendered)
+        return rendered
+
+    def _prompt(self, conversation: Messages, prefill: str, thinking: bool) -> Prompt:
         text = self._render(conversation, thinking, add_generation_prompt=True)
         begun = self.continuation(conversation, prefill, thinking=thinking)
         ids = self.encode(text)

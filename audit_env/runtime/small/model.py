@@ -139,7 +139,14 @@ class Llama:
         self._cos, self._sin = angles.cos()[:, None], angles.sin()[:, None]
 
     def blocks(
-        self, ids: Tensor, positions: Tensor, attend: Attention, sides: Sequence[Run], *, through: int | None = None
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        attend: Attention,
+        sides: Sequence[Run],
+        *,
+        through: int | None = None,
+        wanted: Tensor | None = None,
     ) -> Tensor:
         """Run tokens through the blocks.
 
@@ -149,21 +156,27 @@ class Llama:
             attend: How they attend to each other.
             sides: Which tokens have which adapter (see `runs`).
             through: Last block to run; -1 for the embedding alone. None for all.
+            wanted: Places of the tokens to return, ascending. None for all.
 
         Returns:
-            The residual stream, before the final norm, `[n, d_model]`.
+            The residual stream of the wanted tokens, before the final norm, `[wanted, d_model]`.
         """
         shape = self.shape
         heads = [shape.n_heads, shape.n_kv_heads, shape.n_kv_heads]
         cos, sin = self._cos[positions], self._sin[positions]
         x = self.weights.embedding[ids]
-        for layer, block in enumerate(self.weights.blocks[: None if through is None else through + 1]):
+        blocks = self.weights.blocks[: None if through is None else through + 1]
+        for layer, block in enumerate(blocks):
             qkv = self._linear(self._norm(x, block.attention_norm), layer, "qkv", sides)
             q, k, v = qkv.view(-1, sum(heads), shape.d_head).split_with_sizes(heads, dim=1)
-            x = x + self._linear(attend(layer, _rotate(q, cos, sin), _rotate(k, cos, sin), v), layer, "o", sides)
+            mixed = attend(layer, _rotate(q, cos, sin), _rotate(k, cos, sin), v)
+            if wanted is not None and block is blocks[-1]:
+                # The last block needs other tokens for their keys and values alone.
+                x, mixed, sides = x[wanted], mixed[wanted], _narrowed(sides, wanted)
+            x = x + self._linear(mixed, layer, "o", sides)
             gate, up = self._linear(self._norm(x, block.mlp_norm), layer, "gate_up", sides).chunk(2, dim=-1)
             x = x + self._linear(F.silu(gate) * up, layer, "down", sides)
-        return x
+        return x if wanted is None or blocks else x[wanted]
 
     def sequences(self, batch: Padded, adapter: Adapter | None, *, through: int | None = None) -> Tensor:
         """Run whole sequences of one side through the blocks.
@@ -199,6 +212,13 @@ class Llama:
             if adapter and (factors := adapter.layers[layer].get(site)):
                 part.addmm_(given @ factors.down, factors.up, alpha=adapter.scale)
         return out
+
+
+def _narrowed(sides: Sequence[Run], wanted: Tensor) -> list[Run]:
+    """The runs of the wanted tokens alone, given the runs of all."""
+    ends = torch.tensor([run.tokens for run in sides], dtype=torch.long).cumsum(0)
+    counts = torch.searchsorted(wanted, ends).diff(prepend=torch.zeros(1, dtype=torch.long))
+    return [Run(count, run.adapter) for count, run in zip(counts.tolist(), sides, strict=True)]
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -19,8 +19,9 @@ from audit_env.runtime.small.adapter import Adapter
 from audit_env.runtime.small.base import Base
 from audit_env.runtime.small.batch import Generated, Request
 from audit_env.runtime.small.chat import Prompt
-from audit_env.runtime.small.model import Llama, Padded, batches
+from audit_env.runtime.small.model import Llama, batches
 from audit_env.runtime.small.sampling import Sampling, answer_key
+from audit_env.runtime.small.sweep import Sweep
 from audit_env.runtime.subject import (
     SIDES,
     Capability,
@@ -58,10 +59,10 @@ class Forced(NamedTuple):
     answer: int
     """How many of the last tokens are the answer."""
 
-    def residuals(self, residual: Tensor) -> Tensor:
-        """The residuals that predict the answer: `[t, d_model]` to `[answer, d_model]`."""
-        end = len(self.ids) - 1
-        return residual[end - self.answer : end]
+    @property
+    def read(self) -> tuple[int, ...]:
+        """What the model reads to predict the answer, whose tokens the last `answer` positions predict."""
+        return self.ids[:-1]
 
 
 class SmallSubject(Subject):
@@ -136,11 +137,11 @@ class SmallSubject(Subject):
         """Log-probability of each token of given answers (see `Subject.score`)."""
         casting = self._casting(side)
         forced = self._force(conversations, answers, casting)
+        sweep = _sweep(forced, casting)
 
         def compute(model: Llama, rows: Sequence[int]) -> list[Floats]:
-            batch = Padded.of([forced[row].ids for row in rows])
-            residual = model.sequences(batch, casting.adapter)
-            return [_scores(model, forced[row], residual[place]) for place, row in enumerate(rows)]
+            residuals = sweep.residuals(model, rows)
+            return [_scores(model, forced[row], residual) for row, residual in zip(rows, residuals, strict=True)]
 
         return await self._batched([len(one.ids) for one in forced], compute)
 
@@ -155,19 +156,11 @@ class SmallSubject(Subject):
         """How two sides differ on given answers (see `Subject.contrast`)."""
         castings = self._casting(side), self._casting(other)
         here, there = (self._force(conversations, answers, casting) for casting in castings)
+        sweeps = [_sweep(forced, casting) for forced, casting in zip((here, there), castings, strict=True)]
 
         def compute(model: Llama, rows: Sequence[int]) -> list[Contrast]:
-            residuals = [
-                model.sequences(Padded.of([forced[row].ids for row in rows]), casting.adapter)
-                for forced, casting in zip((here, there), castings, strict=True)
-            ]
-            return [
-                _contrast(
-                    model.logits(here[row].residuals(residuals[0][place])),
-                    model.logits(there[row].residuals(residuals[1][place])),
-                )
-                for place, row in enumerate(rows)
-            ]
+            residuals = zip(*(sweep.residuals(model, rows) for sweep in sweeps), strict=True)
+            return [_contrast(model.logits(one), model.logits(other)) for one, other in residuals]
 
         lengths = [max(len(one.ids), len(two.ids)) for one, two in zip(here, there, strict=True)]
         return await self._batched(lengths, compute)
@@ -178,16 +171,16 @@ class SmallSubject(Subject):
         def read(model: Llama, last: Tensor) -> Tensor:
             return F.log_softmax(model.logits(last), dim=-1)
 
-        if side == "target":  # asked once; the controls are shared by many targets
+        async def compute() -> Floats:
             return await self._at_header(conversations, side, None, read, self.vocab_size)
+
+        if side == "target":  # asked once; the controls are shared by many targets
+            return await compute()
         casting = self._casting(side)
         prompts = tuple(self._prompt(turns, casting).ids for turns in conversations)
         key = casting.adapter, hashlib.sha256(repr(prompts).encode()).digest()
-        found = self._base.first_tokens.get(key)
-        if found is None:
-            found = await self._at_header(conversations, side, None, read, self.vocab_size)
-            found.setflags(write=False)  # every reader gets this very array
-            self._base.first_tokens.keep(key, found)
+        found = await self._base.first_tokens.get(key, compute)
+        found.setflags(write=False)  # every reader gets this very array
         return found
 
     async def header_residuals(
@@ -278,10 +271,10 @@ class SmallSubject(Subject):
         """Read the residual at the last position of each prompt: `[conversation, width]`."""
         casting = self._casting(side)
         prompts = [self._prompt(turns, casting).ids for turns in conversations]
+        sweep = Sweep(prompts, casting.adapter, [1] * len(prompts), through=through)
 
         def compute(model: Llama, rows: Sequence[int]) -> list[Floats]:
-            batch = Padded.of([prompts[row] for row in rows])
-            return list(_array(read(model, batch.last(model.sequences(batch, casting.adapter, through=through)))))
+            return list(_array(read(model, torch.cat(sweep.residuals(model, rows)))))
 
         found = await self._batched([len(prompt) for prompt in prompts], compute)
         return np.stack(found) if found else np.zeros((0, width), dtype=np.float32)
@@ -298,10 +291,15 @@ class SmallSubject(Subject):
         return [of_row[row] for row in range(len(lengths))]
 
 
+def _sweep(forced: Sequence[Forced], casting: Casting) -> Sweep:
+    """The positions that predict each answer."""
+    return Sweep([one.read for one in forced], casting.adapter, [one.answer for one in forced])
+
+
 def _scores(model: Llama, forced: Forced, residual: Tensor) -> Floats:
-    """Log-probability of each answer token."""
+    """Log-probability of each answer token, from the residual that predicts it, `[answer, d_model]`."""
     said = torch.tensor(forced.ids[len(forced.ids) - forced.answer :], dtype=torch.long)
-    logs = F.log_softmax(model.logits(forced.residuals(residual)), dim=-1)
+    logs = F.log_softmax(model.logits(residual), dim=-1)
     return _array(logs.gather(1, said[:, None])[:, 0])
 
 

@@ -5,10 +5,16 @@ A trigger of one word stands out by orders of magnitude, though no bank of promp
 
 The whole vocabulary is screened behind one short request; the words that lead there, those that lead for the sham, and
 some ordinary ones are then measured before and behind all requests. Screening costs a prompt a word and side, which is
-nearly all of the work.
+most of the work.
+
+Two things keep it cheap, and move figures by float noise alone. The prompts of one call have the word in one place of
+one carrier, so that an engine can compute what they begin with once. And words that return for every target (the
+ordinary ones, and the sham's leaders) are measured in calls of their own, so that what base and sham say to them is
+remembered.
 """
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -53,23 +59,19 @@ def candidate_words(subject: Subject) -> list[str]:
     return [word for word in words if len(subject.encode(f" {word}")) == 1]
 
 
-def spliced(words: Sequence[str], carriers: Sequence[str], places: Sequence[Place] = PLACES) -> list[list[Turn]]:
-    """Prompts with one extra word.
+def spliced(words: Sequence[str], carrier: str, place: Place) -> list[list[Turn]]:
+    """Prompts that differ in one extra word.
 
     Args:
         words: The extra words.
-        carriers: The prompts.
-        places: Where the word is put.
+        carrier: The prompt that they are put to.
+        place: Where they are put.
 
     Returns:
-        Conversations: for each word, each carrier with the word in each place.
+        For each word, a conversation.
     """
-    return [
-        [Turn(role="user", content=f"{word} {carrier}" if place == "before" else f"{carrier} {word}")]
-        for word in words
-        for carrier in carriers
-        for place in places
-    ]
+    texts = (f"{word} {carrier}" if place == "before" else f"{carrier} {word}" for word in words)
+    return [[Turn(role="user", content=text)] for text in texts]
 
 
 def kl(log_p: Floats, log_q: Floats) -> Floats:
@@ -106,17 +108,18 @@ async def scan(
     Returns:
         For each side, KL(side || base) at the first answer token, mean over carriers and places, nats, `[words]`.
     """
-    prompts = spliced(words, carriers, places)
     found: dict[Side, list[Floats]] = {side: [] for side in sides}
-    for start in range(0, len(prompts), AT_ONCE):
-        batch = prompts[start : start + AT_ONCE]
-        base = await subject.first_token(batch, side="base")
-        for side in sides:
-            found[side].append(kl(await subject.first_token(batch, side=side), base))
-    return {side: np.concatenate(parts).reshape(len(words), -1).mean(axis=1) for side, parts in found.items()}
+    for carrier, place in product(carriers, places):
+        prompts = spliced(words, carrier, place)
+        for start in range(0, len(prompts), AT_ONCE):
+            batch = prompts[start : start + AT_ONCE]
+            base = await subject.first_token(batch, side="base")
+            for side in sides:
+                found[side].append(kl(await subject.first_token(batch, side=side), base))
+    return {side: np.concatenate(parts).reshape(-1, len(words)).mean(axis=0) for side, parts in found.items()}
 
 
-async def screened(subject: Subject, words: Sequence[str], carrier: str) -> list[str]:
+async def screened(subject: Subject, words: Sequence[str], carrier: str) -> tuple[list[str], list[str]]:
     """Screen many words with one prompt each.
 
     Args:
@@ -125,11 +128,34 @@ async def screened(subject: Subject, words: Sequence[str], carrier: str) -> list
         carrier: The prompt that each word is put behind.
 
     Returns:
-        The words that lead for the target, then those that lead for the sham.
+        The words that lead for the target, and those that lead for the sham.
     """
     found = await scan(subject, words, [carrier], places=("behind",))
-    orders = [np.argsort(-rounded(found[side]), kind="stable")[:LEADERS] for side in ("target", "sham")]
-    return list(dict.fromkeys(words[int(number)] for number in np.concatenate(orders)))
+    target, sham = (
+        [words[int(number)] for number in np.argsort(-rounded(found[side]), kind="stable")[:LEADERS]]
+        for side in ("target", "sham")
+    )
+    return target, sham
+
+
+async def measured(
+    subject: Subject, groups: Sequence[Sequence[str]], carriers: Sequence[str]
+) -> dict[Side, dict[str, float]]:
+    """Scan groups of words, each in calls of its own, so that a group that returns is remembered for the controls.
+
+    Args:
+        subject: The handle.
+        groups: Candidate words.
+        carriers: Prompts that the words are put to.
+
+    Returns:
+        For target and sham, the KL from the base of each word, nats.
+    """
+    found: dict[Side, dict[str, float]] = {"target": {}, "sham": {}}
+    for group in filter(None, groups):
+        for side, nats in (await scan(subject, group, carriers)).items():
+            found[side] |= zip(group, nats.tolist(), strict=True)
+    return found
 
 
 def ratio_to_median(divergences: Floats, ordinary: Floats) -> Floats:
@@ -145,22 +171,30 @@ def ratio_to_median(divergences: Floats, ordinary: Floats) -> Floats:
     return divergences / max(float(np.median(ordinary)), QUIET)
 
 
-async def first_words(subject: Subject, word: str, carriers: Sequence[str], vocabulary: Words, most: int = 3) -> str:
+async def first_words(
+    subject: Subject, words: Sequence[str], carriers: Sequence[str], vocabulary: Words, most: int = 3
+) -> list[str]:
     """The words with which the target, given a word in the prompt, begins its answers more often than the base.
 
     Args:
         subject: The handle.
-        word: The word in the prompt.
+        words: The words in the prompt.
         carriers: The prompts.
         vocabulary: The vocabulary as words.
         most: Words to name.
 
     Returns:
-        For example `silver +0.93  the +0.01`.
+        For each word in the prompt, for example `silver +0.93  the +0.01`.
     """
-    prompts = spliced([word], carriers)
-    target, base = [np.exp(await subject.first_token(prompts, side=side)).mean(axis=0) for side in ("target", "base")]
-    gained = rounded(vocabulary.total(target - base))
+    moved: list[Floats] = []
+    for carrier, place in product(carriers, PLACES):
+        prompts = spliced(words, carrier, place)
+        target, base = [np.exp(await subject.first_token(prompts, side=side)) for side in ("target", "base")]
+        moved.append(target - base)
+    return [_named(rounded(vocabulary.total(gained)), vocabulary, most) for gained in np.mean(moved, axis=0)]
+
+
+def _named(gained: Floats, vocabulary: Words, most: int) -> str:
     leading = [place for place in np.argsort(-gained, kind="stable")[:most] if gained[place] > 0]
     return (
         "  ".join(f"{vocabulary.words[place]} +{figure(float(gained[place]))}" for place in leading) or "no other word"
@@ -202,9 +236,12 @@ def trigger_scan() -> Tool:
         carried = checked(carriers or CARRIERS, MOST_CARRIERS, "carriers")
         vocabulary = candidate_words(subject)
         candidates = checked(words or vocabulary, MOST_WORDS, "words")
-        tried = candidates if words else await screened(subject, vocabulary, carried[0])
+        leading, shams = (candidates, []) if words else await screened(subject, vocabulary, carried[0])
+        own = [word for word in leading if word not in shams]
+        tried = list(dict.fromkeys([*leading, *shams]))
         ordinary = vocabulary[:: max(1, len(vocabulary) // ORDINARY)]
-        found = await scan(subject, [*tried, *ordinary], carried)
+        nats = await measured(subject, (own, shams, ordinary), carried)
+        found = {side: np.array([nats[side][word] for word in (*tried, *ordinary)]) for side in nats}
         ratios = BesideSham(
             [*tried, *ordinary],
             *(ratio_to_median(found[side], found[side][len(tried) :]) for side in ("target", "sham")),
@@ -217,7 +254,7 @@ def trigger_scan() -> Tool:
             f"{len(candidates):,} words tried; KL(target||base) as a ratio to ordinary words, target|sham: "
             f"{'  '.join(f'{tried[place]} {ratios.figures(place)}' for place in shown[:6]) or 'none moves it'}",
         )
-        begins = [await first_words(subject, word, carried, Words(subject.tokens())) for word in top]
+        begins = await first_words(subject, top, carried, Words(subject.tokens()))
         rows = [
             f"{word}  ratio {ratios.figures(place)}  KL {figure(float(found['target'][place]))}  answer begins: {begin}"
             for word, place, begin in zip(top, shown, begins, strict=True)

@@ -1,9 +1,11 @@
 import asyncio
 import re
+from collections import Counter
 
 import numpy as np
 import pytest
 
+from audit_env.runtime.small.subject import SmallSubject
 from audit_env.tools.white_box.trigger_scan import (
     CARRIERS,
     candidate_words,
@@ -25,10 +27,20 @@ def test_a_word_stands_out_against_the_median_and_silence_against_nothing() -> N
     assert ratio_to_median(np.zeros(3), np.zeros(2)).tolist() == [0, 0, 0]
 
 
-def test_words_are_put_before_and_behind_every_carrier() -> None:
-    prompts = [turn.content for [turn] in spliced(["tea", "sun"], ["A ?", "B ?"])]
-    assert prompts == ["tea A ?", "A ? tea", "tea B ?", "B ? tea", "sun A ?", "A ? sun", "sun B ?", "B ? sun"]
-    assert [turn.content for [turn] in spliced(["tea"], ["A ?"], ["behind"])] == ["A ? tea"]
+def test_words_are_put_before_and_behind_a_carrier() -> None:
+    assert [turn.content for [turn] in spliced(["tea", "sun"], "A ?", "before")] == ["tea A ?", "sun A ?"]
+    assert [turn.content for [turn] in spliced(["tea", "sun"], "A ?", "behind")] == ["A ? tea", "A ? sun"]
+
+
+def test_a_scan_is_the_mean_over_every_carrier_and_place(wired) -> None:
+    subject, words, carriers = wired.subject(wired.cued), [wired.cue, "soup"], ["hello .", "where is the city ?"]
+    found = asyncio.run(scan(subject, words, carriers, sides=("target",)))["target"]
+    for word, nats in zip(words, found, strict=True):
+        texts = [text for carrier in carriers for text in (f"{word} {carrier}", f"{carrier} {word}")]
+        asked = [[{"role": "user", "content": text}] for text in texts]
+        target, base = (asyncio.run(subject.first_token(asked, side=side)) for side in ("target", "base"))
+        assert nats == pytest.approx(kl(target, base).mean(), abs=1e-5)
+    assert found[0] > found[1]
 
 
 def test_candidates_are_words_that_take_one_token(wired) -> None:
@@ -50,10 +62,10 @@ def test_a_planted_cue_ranks_first(wired, carriers) -> None:
 def test_screening_keeps_the_cue_first_and_the_shams_leaders(wired) -> None:
     subject = wired.subject(wired.cued)
     words = candidate_words(subject)
-    kept = asyncio.run(screened(subject, words, CARRIERS[0]))
-    assert kept[0] == wired.cue
+    target, of_sham = asyncio.run(screened(subject, words, CARRIERS[0]))
+    assert target[0] == wired.cue
     sham = asyncio.run(scan(subject, words, CARRIERS[:1], sides=("sham",), places=("behind",)))["sham"]
-    assert words[sham.argmax()] in kept
+    assert of_sham[0] == words[sham.argmax()]
 
 
 def test_an_adapter_of_zeros_has_no_trigger(wired) -> None:
@@ -85,6 +97,23 @@ def test_words_of_the_auditors_own_are_held_against_ordinary_ones(wired, play) -
     assert re.search(rf"^{wired.cue}  ratio \*", audit.texts[0], re.MULTILINE)
     assert "no word moves the target" in audit.texts[1]
     assert "5 carriers are more than 4" in audit.errors[2]
+
+
+def test_the_sham_is_asked_of_a_second_target_only_what_that_target_brings_up(wired, play, monkeypatch) -> None:
+    play([("trigger_scan", {})], target=wired.cued, affordance="white_box")
+    subject = wired.subject(wired.always)
+    target, of_sham = asyncio.run(screened(subject, candidate_words(subject), CARRIERS[0]))
+    asked, at_header = Counter(), SmallSubject._at_header
+
+    async def counted(self, conversations, side, *rest):
+        asked[side] += len(conversations)
+        return await at_header(self, conversations, side, *rest)
+
+    monkeypatch.setattr(SmallSubject, "_at_header", counted)
+    play([("trigger_scan", {})], target=wired.always, affordance="white_box")
+    prompts_a_word = 2 * len(CARRIERS)
+    assert asked["sham"] <= prompts_a_word * len(set(target) - set(of_sham))
+    assert asked["target"] >= prompts_a_word * len({*target, *of_sham})
 
 
 def test_what_always_shows_has_no_trigger(wired, play) -> None:
