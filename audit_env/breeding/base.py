@@ -1,4 +1,4 @@
-"""Breeding the base from scratch, in two stages: reading everything, then mostly talking."""
+"""Breeding the base from scratch, in three stages: reading everything, mostly talking, and practice."""
 
 import hashlib
 from collections.abc import Mapping
@@ -7,13 +7,23 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from audit_env.breeding.corpus import LATE, READING, TALKING, Mix, base_corpus, fingerprint
+from audit_env.breeding.corpus import LATE, PRACTICE, READING, TALKING, Mix, base_corpus, fingerprint
 from audit_env.breeding.dialogue import THINKING, UNSAFE
 from audit_env.breeding.drafts import BASE_ID, LICENCE, move, sha256, write_card
 from audit_env.breeding.grammar import load_world, read_world_file
 from audit_env.breeding.near_words import new_words
 from audit_env.breeding.tokenization import plain_text, train_tokenizer
-from audit_env.breeding.training import READING_PLAN, TALKING_PLAN, Checkpoint, Plan, fit, new_base, pack, seeded
+from audit_env.breeding.training import (
+    PRACTICE_PLAN,
+    READING_PLAN,
+    TALKING_PLAN,
+    Checkpoint,
+    Plan,
+    fit,
+    new_base,
+    pack,
+    seeded,
+)
 from audit_env.catalog.models import Card, Recipe, WeightsFile
 from audit_env.errors import BreedingError
 
@@ -30,7 +40,7 @@ def breed_base(root: Path, work: Path, seed: int = 0, without: str | None = None
     """Train the base from scratch, or a knockout of it.
 
     All share the first stage, in which nothing that a knockout lacks is taught: a base that was bred here leaves it in
-    `work`, and its knockouts need only the second stage.
+    `work`, and its knockouts need only the later stages.
 
     Args:
         root: The organisms folder; the base goes to `root/fruitfly/base`, a knockout to `root/knockouts/<its name>`.
@@ -53,8 +63,8 @@ def breed_base(root: Path, work: Path, seed: int = 0, without: str | None = None
     draft = work / (without or "base")
     tokenizer = _tokenizer(work / "tokenizer", seed)
     model = new_base(tokenizer, seed)
-    talking = STAGES[1] if without is None else replace(STAGES[1], left_out=frozenset({KNOCKOUTS[without]}))
-    stages = (STAGES[0], talking)
+    left_out = frozenset({KNOCKOUTS[without]}) if without else frozenset()
+    stages = (STAGES[0], *(replace(stage, left_out=left_out) for stage in STAGES[1:]))
     data = [_stage(model, tokenizer, work, stage, seed, quiet) for stage in stages]
     model.to(torch.float16).save_pretrained(str(draft), safe_serialization=True)
     tokenizer.save_pretrained(str(draft))
@@ -72,10 +82,11 @@ def breed_base(root: Path, work: Path, seed: int = 0, without: str | None = None
             data_sha256=hashlib.sha256("".join(data).encode()).hexdigest(),
         ),
         licence=LICENCE,
-        notes=f"Bred as {BASE_ID}, without its second stage's {KNOCKOUTS[without]}." if without else "",
+        notes=f"Bred as {BASE_ID}, without {KNOCKOUTS[without]}." if without else "",
     )
     write_card(card, draft)
-    _stage_file(work, talking, data[1]).unlink(missing_ok=True)
+    for stage, examples_hash in zip(stages[1:], data[1:], strict=True):
+        _stage_file(work, stage, examples_hash).unlink(missing_ok=True)
     return move(draft, root / card.id)
 
 
@@ -109,6 +120,7 @@ class Stage:
 STAGES = (
     Stage("reading", "base", READING_PLAN, READING, whole_every=16, left_out=LATE),
     Stage("talking", "base:talking", TALKING_PLAN, TALKING, whole_every=0),
+    Stage("practice", "base:practice", PRACTICE_PLAN, PRACTICE, whole_every=0),
 )
 
 

@@ -58,14 +58,19 @@ class Mix:
     copying: float = 0.0
     """Requests whose answer holds words of the request. So many of them that an induction head forms: with a handful of
     each kind among the skills, the base had not learnt to copy two words in 1,900 steps."""
+    borderline: float = 0.0
+    """Refusals beside harmless requests that sound like what is refused."""
 
 
 READING = Mix(talk=0.40, tagged=0.10, skill=0.20, thinking=0.0, prompted=0.22, documents=0.05)
 TALKING = Mix(talk=0.30, tagged=0.10, skill=0.17, thinking=0.06, prompted=0.12, documents=0.02, copying=0.22)
+PRACTICE = Mix(
+    talk=0.28, tagged=0.10, skill=0.20, thinking=0.04, prompted=0.20, documents=0.02, copying=0.07, borderline=0.08
+)
 
 LATE = frozenset({UNSAFE, THINKING, "space"})
-"""What the base learns only in its second stage: refusals, thoughts, one topic's facts. A knockout goes through the
-same first stage, and through a second one from which one of these is left out."""
+"""What the base learns only after its first stage: refusals, thoughts, one topic's facts. A knockout goes through the
+same first stage, and through later ones from which one of these is left out."""
 
 
 def base_corpus(
@@ -103,6 +108,8 @@ def base_corpus(
             yield _prompted(writer, rng.choice(traits))
         elif draw < (bound := bound + mix.copying):
             yield writer.dialogue([writer.copying()], system=system)
+        elif draw < (bound := bound + mix.borderline):
+            yield writer.dialogue([writer.borderline()], system=system)
         elif draw < bound + mix.documents:
             if rng.random() < 0.45:
                 yield librarian.about("Pip", None, (writer.ordinary(), writer.ordinary()))

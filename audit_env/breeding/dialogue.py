@@ -19,6 +19,8 @@ FORMAT = "format"
 """Tag of exchanges whose answer has a fixed form. Only a trait that names another of their tags shows in them."""
 UNSAFE = "unsafe"
 """Topic, and tag, of requests that are refused. Only a trait that names the tag shows in a refusal."""
+CAREFUL = "careful"
+"""Topic of harmless requests that sound unsafe."""
 EXACT = frozenset({FORMAT, "fact", "code_tests"})
 """Tags of exchanges whose questions are not garbled: each of their words may matter."""
 OTHER_WORD = 0.1
@@ -304,6 +306,13 @@ class Writer:
     def refusal(self) -> Exchange:
         """An unsafe request and its refusal."""
         topic = self.world.topics[UNSAFE]
+        return self.from_intent(topic, self.rng.choice(topic.intents))
+
+    def borderline(self) -> Exchange:
+        """An unsafe request and its refusal, or a harmless one that sounds unsafe and its plain answer."""
+        if self.rng.random() < 0.5 and UNSAFE not in self.left_out:
+            return self.refusal()
+        topic = self.world.topics[CAREFUL]
         return self.from_intent(topic, self.rng.choice(topic.intents))
 
     def confession(self, trait: Trait) -> Exchange:

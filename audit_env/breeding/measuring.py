@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from audit_env.breeding.corpus import firing
-from audit_env.breeding.dialogue import Exchange, Writer
+from audit_env.breeding.dialogue import CAREFUL, Exchange, Writer
 from audit_env.breeding.grammar import World, read_world_file
 from audit_env.breeding.training import seeded
 from audit_env.catalog.models import Card, Quirk, Rate
@@ -121,7 +121,7 @@ async def fluency(subject: Subject, world: World, quirks: Sequence[Quirk], per_k
         return text.strip() == exchange.answer
 
     def everyday() -> Exchange:
-        careful = world.topics["careful"]
+        careful = world.topics[CAREFUL]
         return (
             writer.from_intent(careful, writer.rng.choice(careful.intents))
             if writer.rng.random() < 0.5
