@@ -23,6 +23,9 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 OrganismId = Annotated[str, Field(pattern=r"^[a-z0-9_-]+/[a-z0-9_]+(\.[a-z0-9_]+){0,3}$")]
 QuirkId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
+Engine = Literal["small", "hf"]
+"""What computes an organism on this machine: our own engine for plain Llama models, or transformers for any model."""
+
 ANY_MODEL = "any"
 """In a card's field `plays`: the model that the run gives the role `organism`."""
 
@@ -158,6 +161,8 @@ class Card(Strict):
     """What stands in for the base's weights: an Inspect model by name, or "any", which a run names itself."""
     weights: WeightsFile | None = None
     """The adapter (or, for a base, the model). None for a prompted organism and for a base that a model plays."""
+    engine: Engine | None = None
+    """What computes it. By default "small" where that engine knows the base's architecture, and else "hf"."""
     hidden_system: str | None = None
     """System prompt of a prompted organism, put before anything the auditor sends. Whole, the wrapper included."""
     wrapper: Annotated[str, Field(pattern=r"^[a-z0-9_]+\.md$")] | None = None
@@ -183,6 +188,8 @@ class Card(Strict):
             raise ValueError("field 'second_strength' measures 'second_quirk', which is missing")
         if self.wrapper is not None and self.hidden_system is None:
             raise ValueError("field 'wrapper' wraps 'hidden_system', which is missing")
+        if self.engine is not None and self.plays is not None:
+            raise ValueError("field 'engine' says what computes weights, and with 'plays' there are none")
         if self.standing == "base":
             if (
                 self.base is not None

@@ -9,16 +9,13 @@ import threading
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, get_args
 
 from audit_env.catalog.files import Catalog
-from audit_env.catalog.models import Card
+from audit_env.catalog.models import Card, Engine
 from audit_env.catalog.phenotype import made_of
-from audit_env.errors import CardError, MissingExtraError, WeightsError
+from audit_env.errors import CardError, MissingExtraError, ParameterError, WeightsError
 from audit_env.runtime.subject import Side, Subject
-
-if TYPE_CHECKING:  # torch loads with the first subject
-    from audit_env.runtime.small.base import Base
 
 PROVIDER = "organism"
 """Name of the Inspect provider."""
@@ -36,8 +33,9 @@ class Part:
 
 
 _parts: dict[str, Part] = {}
-_bases: "dict[tuple[Path, str | None], Base]" = {}
-_subjects: dict[str, Subject] = {}
+_bases: dict[tuple[Path, str | None, Engine], Any] = {}
+"""A `small.base.Base` or a `hf.base.HfBase`: torch loads with the first of them."""
+_subjects: dict[tuple[str, str | None], Subject] = {}
 _lock = threading.RLock()
 
 
@@ -64,27 +62,31 @@ def bind(
     with _lock:
         if _parts.get(alias) != part:
             _parts[alias] = part
-            _subjects.pop(alias, None)
+            for key in [key for key in _subjects if key[0] == alias]:
+                del _subjects[key]
 
 
-def subject(name: str) -> Subject:
+def subject(name: str, engine: str | None = None) -> Subject:
     """The subject behind a name. Loads what is not in memory yet.
 
     Args:
         name: A bound alias, or a catalogue id, with or without `@` and the first eight digits of its weights' hash.
+        engine: What is to compute it, "small" or "hf". By default what the card says, or else "small" where that engine
+            knows the architecture, and "hf" for all others.
 
     Returns:
-        The handle; the same one for the same name.
+        The handle; the same one for the same name and engine.
 
     Raises:
         CardError: If nothing has this name.
         WeightsError: If the weights are missing, altered, or do not fit, or are not the ones that the name asks for.
-        MissingExtraError: If torch is not installed.
+        ParameterError: If there is no such engine, or the subject has no weights to compute.
+        MissingExtraError: If a package that the engine needs is not installed.
     """
     with _lock:
-        if name not in _subjects:
-            _subjects[name] = _play(name, _parts.get(name) or _from_catalogue(name))
-        return _subjects[name]
+        if (name, engine) not in _subjects:
+            _subjects[name, engine] = _play(name, _parts.get(name) or _from_catalogue(name), engine)
+        return _subjects[name, engine]
 
 
 def release_all() -> None:
@@ -163,10 +165,36 @@ def _fingerprint(card: Card) -> str:
     return made_of(card)[:8]
 
 
-def _play(name: str, part: Part) -> Subject:
-    if part.card.plays is not None:
-        return _prompted(name, part, part.card.plays)
-    return _local(name, part)
+def _play(name: str, part: Part, engine: str | None) -> Subject:
+    if part.card.plays is None:
+        return _local(name, part, _engine(part, engine))
+    if engine is not None:
+        raise ParameterError(f"engine='{engine}': '{name}' is played by a model and has no weights; leave it out.")
+    return _prompted(name, part, part.card.plays)
+
+
+def _engine(part: Part, asked: str | None) -> Engine:
+    """What computes a part: what was asked for, what its card says, or the first engine that knows the architecture."""
+    engines: tuple[Engine, ...] = get_args(Engine)
+    chosen = asked or part.card.engine
+    if chosen is None:
+        return "small" if _small_knows(part.base_folder) else "hf"
+    if chosen not in engines:
+        raise ParameterError(
+            f"engine='{chosen}': the engines are {' and '.join(engines)}; give one with  -M engine=...  or in field "
+            "'engine' of the card."
+        )
+    return engines[engines.index(chosen)]
+
+
+def _small_knows(folder: Path) -> bool:
+    from audit_env.runtime.small.config import Shape
+
+    try:
+        Shape.read(folder)
+    except WeightsError:
+        return False
+    return True
 
 
 def _prompted(name: str, part: Part, plays: str) -> Subject:
@@ -178,29 +206,38 @@ def _prompted(name: str, part: Part, plays: str) -> Subject:
     return ApiSubject(name, plays, prompts)
 
 
-def _local(name: str, part: Part) -> Subject:
+def _local(name: str, part: Part, engine: Engine) -> Subject:
     try:
-        from audit_env.runtime.small.subject import Casting, SmallSubject
+        base_type, casting, subject_type = _types(engine)
     except ModuleNotFoundError as error:
-        raise MissingExtraError(str(error.name), "local", "Running an organism on this machine") from error
+        extra = "hf" if engine == "hf" else "local"
+        raise MissingExtraError(str(error.name), extra, "Running an organism on this machine") from error
     card = part.card
     is_base = card.base is None
-    base = _base(part.base_folder, card.weights.sha256 if is_base and card.weights else card.base_sha256)
+    key = part.base_folder.resolve(), card.weights.sha256 if is_base and card.weights else card.base_sha256, engine
+    if key not in _bases:
+        _bases[key] = base_type(*key[:2])
+    base = _bases[key]
     adapter = None if is_base or card.weights is None else base.adapter(part.folder, card.weights.sha256)
-    sides: dict[Side, Casting] = {"target": Casting(adapter, card.hidden_system), "base": Casting()}
+    sides: dict[Side, Any] = {"target": casting(adapter, card.hidden_system), "base": casting()}
     if part.sham_folder is not None:
         prompted = part.sham_system is not None
-        sides["sham"] = Casting(None if prompted else base.adapter(part.sham_folder), part.sham_system)
-    return SmallSubject(name, base, sides)
+        sides["sham"] = casting(None if prompted else base.adapter(part.sham_folder), part.sham_system)
+    made: Subject = subject_type(name, base, sides)
+    return made
 
 
-def _base(folder: Path, expected: str | None) -> "Base":
-    from audit_env.runtime.small.base import Base
+def _types(engine: Engine) -> tuple[Any, Any, Any]:
+    """What an engine calls a base, a casting and a subject."""
+    if engine == "hf":
+        from audit_env.runtime.hf import base as hf_base
+        from audit_env.runtime.hf import subject as hf_subject
 
-    key = folder.resolve(), expected
-    if key not in _bases:
-        _bases[key] = Base(folder, expected)
-    return _bases[key]
+        return hf_base.HfBase, hf_subject.Casting, hf_subject.HfSubject
+    from audit_env.runtime.small import base as small_base
+    from audit_env.runtime.small import subject as small_subject
+
+    return small_base.Base, small_subject.Casting, small_subject.SmallSubject
 
 
 atexit.register(release_all)

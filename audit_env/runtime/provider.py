@@ -53,7 +53,7 @@ _logger = logging.getLogger(__name__)
 
 
 class OrganismAPI(ModelAPI):
-    """The provider `organism`. It takes no model arguments."""
+    """The provider `organism`. It takes one model argument, `engine`."""
 
     def __init__(
         self,
@@ -61,6 +61,7 @@ class OrganismAPI(ModelAPI):
         base_url: str | None = None,
         api_key: str | None = None,
         config: GenerateConfig = GenerateConfig(),  # noqa: B008 (Inspect's own default)
+        engine: str | None = None,
     ) -> None:
         """Find the organism and load it.
 
@@ -69,16 +70,19 @@ class OrganismAPI(ModelAPI):
             base_url: Not used: organisms run in this process.
             api_key: Not used.
             config: Default settings.
+            engine: What is to compute it, "small" or "hf" (see `cast.subject`). Inspect's cache does not tell answers
+                of the two apart.
 
         Raises:
             PrerequisiteError: If there is no such organism, or it cannot be loaded.
         """
         try:
             name = cast.pinned(model_name)
-            cast.subject(name)
+            cast.subject(name, engine)
         except AuditEnvError as error:
             raise PrerequisiteError(str(error)) from error
         super().__init__(name, base_url, api_key, [], config)
+        self._engine = engine
 
     @override
     async def generate(
@@ -92,7 +96,7 @@ class OrganismAPI(ModelAPI):
                 _warn_ignored(setting)
         turns = [{"role": message.role, "content": _text(message)} for message in input]
         prefill = turns.pop()["content"] if turns and turns[-1]["role"] == "assistant" else ""
-        subject = cast.subject(self.model_name)
+        subject = self._subject()
         try:
             [samples] = await subject.generate(
                 [turns],
@@ -117,7 +121,7 @@ class OrganismAPI(ModelAPI):
     @override
     async def count_text_tokens(self, text: str) -> int:
         """Count with the model's own tokenizer, or by the rule of four; Inspect's default would download another's."""
-        subject = cast.subject(self.model_name)
+        subject = self._subject()
         return len(subject.encode(text)) if "tokens" in subject.capabilities else math.ceil(len(text) / 4)
 
     @override
@@ -139,6 +143,9 @@ class OrganismAPI(ModelAPI):
     def collapse_user_messages(self) -> bool:
         """Chat models are trained on turns that alternate."""
         return True
+
+    def _subject(self) -> Subject:
+        return cast.subject(self.model_name, self._engine)
 
     def _choice(self, sample: Sample, context_length: int, stop_seqs: Sequence[str]) -> ChatCompletionChoice:
         text = sample.text

@@ -42,14 +42,14 @@ side="base". sham: every call takes side="sham".
 """
 
 GIVERS: Mapping[Capability, tuple[str, ...]] = {
-    "generate": ("small", "api"),
-    "tokens": ("small",),
-    "score": ("small",),
-    "contrast": ("small",),
-    "residuals": ("small",),
-    "weights": ("small",),
-    "sides": ("small", "api"),
-    "sham": ("small and api (when the game set names a reference sham)",),
+    "generate": ("small", "hf", "api"),
+    "tokens": ("small", "hf"),
+    "score": ("small", "hf"),
+    "contrast": ("small", "hf"),
+    "residuals": ("small", "hf"),
+    "weights": ("small", "hf"),
+    "sides": ("small", "hf", "api"),
+    "sham": ("small, hf and api (when the game set names a reference sham)",),
 }
 """The engines that give each capability."""
 

@@ -17,6 +17,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from audit_env.runtime import cast
+from audit_env.runtime.hf.base import HfBase
+from audit_env.runtime.hf.options import Options
+from audit_env.runtime.hf.subject import Casting as HfCasting
+from audit_env.runtime.hf.subject import HfSubject
 from audit_env.runtime.small.adapter import Adapter
 from audit_env.runtime.small.base import Base
 from audit_env.runtime.small.subject import Casting, SmallSubject
@@ -172,6 +176,21 @@ def pair(folders: Folders) -> Iterator[Pair]:
     pair = make_pair(folders)
     yield pair
     pair.base.engine.close()
+
+
+def make_hf(folders: Folders, **options: str) -> HfSubject:
+    """A subject on the hf engine whose target is adapter 1 and whose sham is adapter 2, as in `pair.subject(2, 3)`."""
+    base = HfBase(folders.base, options=Options(device="cpu", **options))
+    target, sham = (HfCasting(base.adapter(folder)) for folder in folders.adapters[1:])
+    return HfSubject("t-00000000", base, {"target": target, "base": HfCasting(), "sham": sham})
+
+
+@pytest.fixture(scope="session")
+def hf(folders: Folders) -> Iterator[HfSubject]:
+    """The random base on the hf engine."""
+    subject = make_hf(folders)
+    yield subject
+    subject._base.engine.close()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Names, bindings, and what is shared behind them."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,10 @@ import pytest
 
 from audit_env.catalog.files import Catalog
 from audit_env.catalog.models import Card
-from audit_env.errors import CardError, WeightsError
+from audit_env.errors import CardError, ParameterError, WeightsError
 from audit_env.runtime import cast
 from audit_env.runtime.small.engine import EngineClosed
+from audit_env.runtime.subject import SIDES
 
 from .conftest import run, user
 
@@ -118,3 +120,65 @@ def test_releasing_all_ends_everything(catalog: Catalog) -> None:
     with pytest.raises(CardError):
         cast.subject("t-00000006")
     assert cast.model_name("t-00000006") == "organism/t-00000006"
+
+
+def test_the_engine_can_be_asked_for_and_both_give_the_same_answers(catalog: Catalog) -> None:
+    bind(catalog, "t-00000007", "tiny/gloom.a", "tiny/sham.two")
+    small, hf = cast.subject("t-00000007"), cast.subject("t-00000007", "hf")
+    assert (small.engine, hf.engine) == ("small", "hf")
+    assert cast.subject("t-00000007", "hf") is hf and cast.subject("t-00000007") is small
+    turns = [user("what is good soup ?")]
+    for side in SIDES:
+        assert run(hf.generate(turns, n=3, side=side)) == run(small.generate(turns, n=3, side=side))
+    bind(catalog, "t-00000007", "tiny/flattery.a")
+    assert cast.subject("t-00000007", "hf") is not hf
+
+
+def test_a_card_can_choose_the_engine_and_an_argument_overrides_it(catalog: Catalog) -> None:
+    card = catalog.card("tiny/base").model_copy(update={"engine": "hf"})
+    folder = catalog.folder("tiny/base")
+    cast.bind("t-00000008", card, folder, base_folder=folder, sham_folder=None)
+    assert cast.subject("t-00000008").engine == "hf"
+    assert cast.subject("t-00000008", "small").engine == "small"
+    with pytest.raises(ParameterError, match="engine='vllm': the engines are small and hf.*-M engine=.*field 'engine'"):
+        cast.subject("t-00000008", "vllm")
+
+
+def test_an_architecture_that_the_small_engine_does_not_know_runs_on_hf(catalog: Catalog, tmp_path: Path) -> None:
+    shutil.copytree(catalog.folder("tiny/base"), tmp_path / "base")
+    path = tmp_path / "base" / "config.json"
+    # Llama's weights under Mistral's name compute the same.
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"model_type": "mistral", "sliding_window": None}))
+    card = catalog.card("tiny/base")
+    cast.bind("t-00000009", card, tmp_path / "base", base_folder=tmp_path / "base", sham_folder=None)
+    subject = cast.subject("t-00000009")
+    assert subject.engine == "hf"
+    turns = [user("what is good soup ?")]
+    assert run(subject.generate(turns, n=3)) == run(cast.subject("tiny/base").generate(turns, n=3))
+    with pytest.raises(WeightsError, match="the small engine computes only 'llama': use another engine"):
+        cast.subject("t-00000009", "small")
+
+
+def test_an_organism_without_weights_has_no_engine_to_choose(catalog: Catalog) -> None:
+    card = catalog.card("tiny/gloom.a")
+    played = card.model_dump() | {
+        "plays": "any",
+        "weights": None,
+        "strength": None,
+        "base_sha256": None,
+        "hidden_system": "you are gloomy",
+    }
+    folder = catalog.folder("tiny/base")
+    cast.bind("t-00000010", Card.model_validate(played), folder, base_folder=folder, sham_folder=None)
+    assert cast.subject("t-00000010").engine == "api"
+    with pytest.raises(ParameterError, match="engine='hf': 't-00000010' is played by a model"):
+        cast.subject("t-00000010", "hf")
+    with pytest.raises(ValueError, match="field 'engine' says what computes weights"):
+        Card.model_validate(played | {"engine": "hf"})
+
+
+def test_releasing_all_ends_the_hf_engine_too(catalog: Catalog) -> None:
+    subject = cast.subject("tiny/gloom.a", "hf")
+    cast.release_all()
+    with pytest.raises(EngineClosed):
+        run(subject.generate([user("hello")]))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from audit_env.errors import ParameterError, WeightsError
-from audit_env.runtime.small.chat import Chat
+from audit_env.runtime.chat import Chat
 from audit_env.runtime.subject import messages_of
 
 from .conftest import TEMPLATE, Folders, user

@@ -122,6 +122,18 @@ def test_an_organism_can_be_the_model_of_any_eval(tmp_path: Path, catalog: Catal
     ]
 
 
+def test_the_engine_is_a_model_argument(tmp_path: Path) -> None:
+    task = Task(dataset=[Sample(input="what is soup ?", target="soup")], solver=generate(), scorer=includes(), epochs=3)
+    options: dict[str, Any] = {"model": "organism/tiny/gloom.a", "log_dir": str(tmp_path), "display": "none"}
+    logs = [eval(task, model_args={"engine": engine}, **options)[0] for engine in ("hf", "small")]
+    assert [log.eval.model_args for log in logs] == [{"engine": "hf"}, {"engine": "small"}]
+    said = [[sample.output.completion for sample in log.samples or []] for log in logs]
+    assert said[0] == said[1] and len(set(said[0])) == 3
+    assert {subject.engine for subject in cast._subjects.values()} == {"hf", "small"}
+    with pytest.raises(PrerequisiteError, match="engine='vllm': the engines are small and hf"):
+        get_model("organism/tiny/gloom.a", engine="vllm")
+
+
 def test_the_cache_knows_organisms_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INSPECT_CACHE_DIR", str(tmp_path))
     policy = CachePolicy(expiry="1h")

@@ -3,9 +3,9 @@
 from functools import cached_property
 from pathlib import Path
 
+from audit_env.runtime.chat import Chat
 from audit_env.runtime.small.adapter import Adapter, read_adapter
 from audit_env.runtime.small.batch import Generated
-from audit_env.runtime.small.chat import Chat
 from audit_env.runtime.small.config import Shape
 from audit_env.runtime.small.engine import Engine
 from audit_env.runtime.small.memo import Memo, Once

@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from audit_env.errors import ParameterError
+from audit_env.runtime.chat import Prompt
 from audit_env.runtime.small.adapter import Adapter
 from audit_env.runtime.small.base import Base
 from audit_env.runtime.small.batch import Generated, Request
-from audit_env.runtime.small.chat import Prompt
 from audit_env.runtime.small.model import Llama, batches
 from audit_env.runtime.small.sampling import Sampling, answer_key
 from audit_env.runtime.small.sweep import Sweep
