@@ -34,8 +34,8 @@ FAMILY = "fruitfly"
 def breed(context: click.Context, root: Path | None, work: Path, threads: int | None) -> None:
     """Make organisms again from their seeds.
 
-    Needs the extra: pip install 'audit_env[breed]'. The base takes about half an hour on two cores, an organism one
-    to two minutes. An organism is written to the catalogue only when it is complete, measured, and its quirk fires.
+    Needs the extra: pip install 'audit_env[breed]'. The base takes about an hour and a half on two cores, an organism
+    one to two minutes. An organism is written to the catalogue only when it is complete, measured, and its quirk fires.
     """
     if threads is not None:
         import torch
