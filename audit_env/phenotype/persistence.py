@@ -63,8 +63,9 @@ def judge(quirk: Quirk, what: Dose, answered: Sequence[Answered], conditions: Co
 async def _answers(quirk: Quirk, weights: Weights, conditions: Conditions) -> list[Answered]:
     """Answers of treated weights, in memory for as long as this takes."""
     try:
+        from audit_env.runtime.local import Casting
         from audit_env.runtime.small.base import Base
-        from audit_env.runtime.small.subject import Casting, SmallSubject
+        from audit_env.runtime.small.subject import SmallSubject
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "local", "Running an organism on this machine") from error
     base = Base(weights.base)

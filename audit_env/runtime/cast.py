@@ -208,7 +208,9 @@ def _prompted(name: str, part: Part, plays: str) -> Subject:
 
 def _local(name: str, part: Part, engine: Engine) -> Subject:
     try:
-        base_type, casting, subject_type = _types(engine)
+        from audit_env.runtime.local import Casting
+
+        base_type, subject_type = _types(engine)
     except ModuleNotFoundError as error:
         extra = "hf" if engine == "hf" else "local"
         raise MissingExtraError(str(error.name), extra, "Running an organism on this machine") from error
@@ -219,25 +221,25 @@ def _local(name: str, part: Part, engine: Engine) -> Subject:
         _bases[key] = base_type(*key[:2])
     base = _bases[key]
     adapter = None if is_base or card.weights is None else base.adapter(part.folder, card.weights.sha256)
-    sides: dict[Side, Any] = {"target": casting(adapter, card.hidden_system), "base": casting()}
+    sides: dict[Side, Any] = {"target": Casting(adapter, card.hidden_system), "base": Casting()}
     if part.sham_folder is not None:
         prompted = part.sham_system is not None
-        sides["sham"] = casting(None if prompted else base.adapter(part.sham_folder), part.sham_system)
+        sides["sham"] = Casting(None if prompted else base.adapter(part.sham_folder), part.sham_system)
     made: Subject = subject_type(name, base, sides)
     return made
 
 
-def _types(engine: Engine) -> tuple[Any, Any, Any]:
-    """What an engine calls a base, a casting and a subject."""
+def _types(engine: Engine) -> tuple[Any, Any]:
+    """What an engine calls a base and a subject."""
     if engine == "hf":
-        from audit_env.runtime.hf import base as hf_base
-        from audit_env.runtime.hf import subject as hf_subject
+        from audit_env.runtime.hf.base import HfBase
+        from audit_env.runtime.hf.subject import HfSubject
 
-        return hf_base.HfBase, hf_subject.Casting, hf_subject.HfSubject
-    from audit_env.runtime.small import base as small_base
-    from audit_env.runtime.small import subject as small_subject
+        return HfBase, HfSubject
+    from audit_env.runtime.small.base import Base
+    from audit_env.runtime.small.subject import SmallSubject
 
-    return small_base.Base, small_subject.Casting, small_subject.SmallSubject
+    return Base, SmallSubject
 
 
 atexit.register(release_all)

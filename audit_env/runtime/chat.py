@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from audit_env.errors import ParameterError, WeightsError
-from audit_env.runtime.small.memo import Memo
+from audit_env.runtime.memo import Memo
 
 Messages = list[dict[str, str]]
 """Turns as `messages_of` gives them."""

@@ -19,11 +19,11 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from audit_env.runtime import cast
 from audit_env.runtime.hf.base import HfBase
 from audit_env.runtime.hf.options import Options
-from audit_env.runtime.hf.subject import Casting as HfCasting
 from audit_env.runtime.hf.subject import HfSubject
+from audit_env.runtime.local import Casting
 from audit_env.runtime.small.adapter import Adapter
 from audit_env.runtime.small.base import Base
-from audit_env.runtime.small.subject import Casting, SmallSubject
+from audit_env.runtime.small.subject import SmallSubject
 
 T = TypeVar("T")
 Sequences = list[list[int]]
@@ -181,8 +181,8 @@ def pair(folders: Folders) -> Iterator[Pair]:
 def make_hf(folders: Folders, **options: str) -> HfSubject:
     """A subject on the hf engine whose target is adapter 1 and whose sham is adapter 2, as in `pair.subject(2, 3)`."""
     base = HfBase(folders.base, options=Options(device="cpu", **options))
-    target, sham = (HfCasting(base.adapter(folder)) for folder in folders.adapters[1:])
-    return HfSubject("t-00000000", base, {"target": target, "base": HfCasting(), "sham": sham})
+    target, sham = (Casting(base.adapter(folder)) for folder in folders.adapters[1:])
+    return HfSubject("t-00000000", base, {"target": target, "base": Casting(), "sham": sham})
 
 
 @pytest.fixture(scope="session")

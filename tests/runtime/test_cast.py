@@ -11,7 +11,7 @@ from audit_env.catalog.files import Catalog
 from audit_env.catalog.models import Card
 from audit_env.errors import CardError, ParameterError, WeightsError
 from audit_env.runtime import cast
-from audit_env.runtime.small.engine import EngineClosed
+from audit_env.runtime.engine import EngineClosed
 from audit_env.runtime.subject import SIDES
 
 from .conftest import run, user

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from audit_env.errors import ParameterError
-from audit_env.runtime.small.batch import Request
-from audit_env.runtime.small.engine import Engine, EngineClosed, threads
+from audit_env.runtime.engine import EngineClosed, threads
+from audit_env.runtime.request import Request
+from audit_env.runtime.sampling import Sampling
+from audit_env.runtime.small.engine import Engine
 from audit_env.runtime.small.model import Llama
-from audit_env.runtime.small.sampling import Sampling
 
 from .conftest import Pair
 

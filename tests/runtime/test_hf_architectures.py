@@ -25,7 +25,8 @@ from audit_env.errors import WeightsError
 from audit_env.runtime.hf.base import HfBase
 from audit_env.runtime.hf.gates import check_model
 from audit_env.runtime.hf.options import Options
-from audit_env.runtime.hf.subject import Casting, HfSubject
+from audit_env.runtime.hf.subject import HfSubject
+from audit_env.runtime.local import Casting
 
 from .conftest import VOCAB, prompts, run, save_tokenizer, user
 

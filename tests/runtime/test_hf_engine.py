@@ -3,22 +3,23 @@
 import asyncio
 import random
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
 import torch
 
-from audit_env.runtime.hf.batch import Request
+from audit_env.runtime.batching import CACHE_POSITIONS
+from audit_env.runtime.engine import EngineClosed
 from audit_env.runtime.hf.engine import Engine
 from audit_env.runtime.hf.memory import OutOfMemory
 from audit_env.runtime.hf.model import HfModel
 from audit_env.runtime.hf.padding import LeftPadded
 from audit_env.runtime.hf.subject import HfSubject
-from audit_env.runtime.small.batch import CACHE_POSITIONS
-from audit_env.runtime.small.engine import EngineClosed
-from audit_env.runtime.small.memo import Memo
-from audit_env.runtime.small.sampling import Sampling
+from audit_env.runtime.memo import Memo, Once
+from audit_env.runtime.request import Generated, Request
+from audit_env.runtime.sampling import Sampling
 from audit_env.runtime.subject import ContextOverflow, Sample, Side
 
 from .conftest import prompts, run, user
@@ -36,10 +37,17 @@ def request(number: int = 0, limit: int = 20, adapter: str | None = None) -> Req
     return Request(PROMPT, adapter, Sampling(number), limit)
 
 
+class Forgetful(Once[Generated]):
+    """Computes everything each time anew, for those who ask at the same time too."""
+
+    async def get_all(self, keys: Sequence[Any], compute: Any) -> list[Generated]:
+        return list(await compute(keys))
+
+
 @pytest.fixture
 def forgetful(hf: HfSubject, monkeypatch: pytest.MonkeyPatch) -> HfSubject:
     """Computes answers of controls each time anew."""
-    monkeypatch.setattr(hf._base, "answers", Memo(0))
+    monkeypatch.setattr(hf._base, "answers", Forgetful(Memo(0)))
     return hf
 
 

@@ -18,7 +18,8 @@ from audit_env.runtime.hf.base import HfBase
 from audit_env.runtime.hf.gates import check_zero
 from audit_env.runtime.hf.options import Options
 from audit_env.runtime.hf.source import resolved
-from audit_env.runtime.hf.subject import Casting, HfSubject
+from audit_env.runtime.hf.subject import HfSubject
+from audit_env.runtime.local import Casting
 
 from .conftest import Folders, make_folders, prompts, run, user
 

@@ -6,7 +6,8 @@ import torch
 
 from audit_env.errors import CapabilityError, ParameterError
 from audit_env.runtime.hf import model as hf_model
-from audit_env.runtime.hf.subject import Casting, HfSubject
+from audit_env.runtime.hf.subject import HfSubject
+from audit_env.runtime.local import Casting
 from audit_env.runtime.subject import Side, Subject
 
 from .conftest import Folders, Pair, make_hf, prompts, run, user

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from audit_env.runtime.small.memo import Memo, Once
+from audit_env.runtime.memo import Memo, Once
 from audit_env.runtime.subject import Conversation, Side, Subject
 
 from .conftest import Pair
@@ -104,6 +104,67 @@ def test_a_failure_is_not_kept() -> None:
     asyncio.run(ask())
 
 
+def test_of_several_only_those_that_nobody_computes_yet_are_computed() -> None:
+    async def ask() -> None:
+        once: Once[str] = Once(Memo(most=10))
+        let, asked = asyncio.Event(), []
+
+        async def doubled(keys: Sequence[Any]) -> list[str]:
+            asked.append(list(keys))
+            await let.wait()
+            return [2 * key for key in keys]
+
+        both = [asyncio.ensure_future(once.get_all(keys, doubled)) for keys in (["a", "b"], ["c", "b", "a", "c"])]
+        await _others_run()
+        let.set()
+        assert await asyncio.gather(*both) == [["aa", "bb"], ["cc", "bb", "aa", "cc"]]
+        assert asked == [["a", "b"], ["c"]]
+        assert await once.get_all(["b", "d"], doubled) == ["bb", "dd"]
+        assert asked[2:] == [["d"]]
+
+    asyncio.run(ask())
+
+
+def test_what_failed_for_one_is_computed_for_the_others() -> None:
+    async def ask() -> None:
+        once: Once[int] = Once(Memo(most=10))
+        slow = Slow()
+
+        async def counted(keys: Sequence[Any]) -> list[int]:
+            return [await slow() for _ in keys]
+
+        first = asyncio.ensure_future(once.get_all(["a", "b"], counted))
+        second = asyncio.ensure_future(once.get_all(["b", "c"], counted))
+        await _others_run()
+        first.cancel()
+        slow.let.set()
+        assert await second == [7, 7]
+        with pytest.raises(asyncio.CancelledError):
+            await first
+
+    asyncio.run(ask())
+
+
+def test_a_control_that_several_ask_at_the_same_time_answers_once(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = pair.subject(1)
+    engine, sent = pair.base.engine, []
+    generate = engine.generate
+    monkeypatch.setattr(engine, "generate", lambda requests: (sent.append(len(requests)), generate(requests))[1])
+    asked = [[{"role": "user", "content": "Who mends the roof at night?"}]]
+
+    async def together(side: Side) -> list[Any]:
+        return await asyncio.gather(
+            *(subject.generate(asked, side=side, n=n, seed=3, max_tokens=12) for n in (2, 2, 3))
+        )
+
+    one, two, three = asyncio.run(together("base"))
+    assert one == two and three[0][:2] == one[0]
+    assert sent == [2, 1]
+    sent.clear()
+    asyncio.run(together("target"))
+    assert sent == [2, 2, 3]
+
+
 def test_a_control_is_asked_once_and_the_target_every_time(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(_asked(pair.subject(1), monkeypatch))
 
@@ -113,7 +174,7 @@ async def _asked(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     generate = engine.generate
     monkeypatch.setattr(engine, "generate", lambda requests: (sent.append(len(requests)), generate(requests))[1])
     asked = [[{"role": "user", "content": "How do I mend a torn kite?"}]]
-    for side, computed in (("target", [2, 2]), ("base", [2, 0])):
+    for side, computed in (("target", [2, 2]), ("base", [2])):
         sent.clear()
         first, again = [
             await subject.generate(asked, side=side, n=2, temperature=0.9, seed=5, max_tokens=12) for _ in range(2)

@@ -2,7 +2,7 @@
 
 import torch
 
-from audit_env.runtime.small.sampling import TOLERANCE, Sampling, answer_key, choose, gumbel
+from audit_env.runtime.sampling import TOLERANCE, Sampling, answer_key, choose, gumbel
 
 VOCAB = 40
 

@@ -19,8 +19,8 @@ from torch import Tensor
 from transformers.pytorch_utils import Conv1D
 
 from audit_env.errors import WeightsError
+from audit_env.runtime.files import read_json
 from audit_env.runtime.hf.source import check_folder
-from audit_env.runtime.small.config import read_json
 
 PLAIN: Mapping[str, object] = {
     "peft_type": "LORA",

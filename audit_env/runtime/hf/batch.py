@@ -5,38 +5,25 @@ into memory is let go of, and its rows start again, fewer at a time, where they 
 """
 
 from collections.abc import Sequence
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import InvalidStateError
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from audit_env.runtime.batching import CACHE_POSITIONS, MAX_ROWS
 from audit_env.runtime.hf.memory import OutOfMemory
 from audit_env.runtime.hf.model import HfModel
 from audit_env.runtime.hf.padding import LeftPadded
-from audit_env.runtime.small.batch import CACHE_POSITIONS, Generated, reject
-from audit_env.runtime.small.model import MAX_ROWS
-from audit_env.runtime.small.sampling import Sampling, choose
-
-
-@dataclass(frozen=True)
-class Request:
-    """One answer to generate."""
-
-    prompt: tuple[int, ...]
-    adapter: str | None
-    sampling: Sampling
-    limit: int
-    """Tokens to generate at most. Prompt and limit together fit the model's context."""
-    future: "Future[Generated]" = field(default_factory=Future)
+from audit_env.runtime.request import Generated, Request, reject
+from audit_env.runtime.sampling import choose
 
 
 class Row:
     """A request and its answer so far."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request[str]) -> None:
         self.request = request
         self.ids: list[int] = []
 
@@ -44,11 +31,6 @@ class Row:
     def sequence(self) -> tuple[int, ...]:
         """All tokens that the model has to read."""
         return (*self.request.prompt, *self.ids)
-
-    @property
-    def reserved(self) -> int:
-        """Positions that it may come to fill."""
-        return len(self.request.prompt) + self.request.limit
 
     @property
     def cancelled(self) -> bool:
@@ -77,7 +59,7 @@ class Batch:
         """Whether there is nothing to do."""
         return not self._waiting and self._running is None
 
-    def ask(self, requests: Sequence[Request]) -> None:
+    def ask(self, requests: Sequence[Request[str]]) -> None:
         """Let requests wait for their turn."""
         self._waiting += [Row(request) for request in requests]
 
@@ -130,7 +112,7 @@ class Batch:
         self._running = None
         torch.cuda.empty_cache()
         if len(rows) == 1:
-            reject(rows[0].request.future, OutOfMemory(rows[0].reserved))
+            reject(rows[0].request.future, OutOfMemory(rows[0].request.reserved))
             return
         self._room = _filled(rows) // 2
         self._waiting = [*rows, *self._waiting]
@@ -198,7 +180,7 @@ class Running:
             self._keep(kept)
 
     def _choose_alone(self, row: Row) -> int:
-        """The row's next token, on logits of its own (see `small.sampling`)."""
+        """The row's next token, on logits of its own (see `sampling`)."""
         last = self._model.hidden(self._model.padded([row.sequence]), self._adapter)[:, -1]
         logits = self._model.logits(last).cpu()
         return choose(logits, [row.request.sampling], [len(row.ids)], tolerance=0.0).tokens[0]
@@ -219,4 +201,4 @@ class Running:
 
 def _filled(rows: Sequence[Row]) -> int:
     """Positions that rows may come to fill together, each padded to the longest."""
-    return len(rows) * max(row.reserved for row in rows)
+    return len(rows) * max(row.request.reserved for row in rows)

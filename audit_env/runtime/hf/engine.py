@@ -14,15 +14,15 @@ from typing import Any, TypeVar
 
 import torch
 
-from audit_env.runtime.hf.batch import Batch, Request
+from audit_env.runtime.engine import GATHER_SECONDS, EngineClosed, LocalEngine, threads
+from audit_env.runtime.hf.batch import Batch
 from audit_env.runtime.hf.model import HfModel
-from audit_env.runtime.small.batch import reject
-from audit_env.runtime.small.engine import GATHER_SECONDS, EngineClosed, threads
+from audit_env.runtime.request import Request, reject
 
 Result = TypeVar("Result")
 
 
-class Engine:
+class Engine(LocalEngine[HfModel, str]):
     """Generates and computes with one model, on a thread of its own."""
 
     def __init__(self, model: HfModel) -> None:
@@ -34,29 +34,12 @@ class Engine:
         # OpenMP keeps the number of threads per calling thread: this is the one that computes.
         self._thread = ThreadPoolExecutor(1, "audit_env-hf", initializer=torch.set_num_threads, initargs=(threads(),))
 
-    def generate(self, requests: Sequence[Request]) -> None:
-        """Hand in requests; their futures will hold the answers.
-
-        Args:
-            requests: Answers to generate. Cancelling a future takes its request out of the batch.
-
-        Raises:
-            EngineClosed: If the engine is closed.
-        """
+    def generate(self, requests: Sequence[Request[str]]) -> None:
+        """Hand in requests (see `LocalEngine.generate`)."""
         self._queue(self._take, requests)
 
     def run(self, compute: Callable[[HfModel], Result]) -> "Future[Result]":
-        """Compute something with the model.
-
-        Args:
-            compute: Called on the engine's thread, in inference mode. Everyone else waits for it: keep it to one batch.
-
-        Returns:
-            The future of its result.
-
-        Raises:
-            EngineClosed: If the engine is closed.
-        """
+        """Compute something with the model (see `LocalEngine.run`)."""
         future: Future[Result] = Future()
         self._queue(self._compute, compute, future)
         return future
@@ -89,7 +72,7 @@ class Engine:
             with suppress(InvalidStateError):  # cancelled meanwhile
                 future.set_result(result)
 
-    def _take(self, requests: Sequence[Request]) -> None:
+    def _take(self, requests: Sequence[Request[str]]) -> None:
         self._batch.ask(requests)
         if not self._generating:
             time.sleep(GATHER_SECONDS)  # for companions, which come in before the first step

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from audit_env.errors import WeightsError
-from audit_env.runtime.small.config import Shape, read_json
+from audit_env.runtime.files import read_json
+from audit_env.runtime.small.config import Shape
 from audit_env.runtime.small.weights import Module, Site, Stored, sites
 
 PLAIN_LORA: Mapping[str, object] = {

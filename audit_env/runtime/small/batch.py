@@ -1,53 +1,26 @@
 """The running batch: rows join when there is room, whatever their adapter and sampling, and leave when they end."""
 
 from collections.abc import Sequence
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import InvalidStateError
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from audit_env.runtime.batching import CACHE_POSITIONS, MAX_ROWS, batches
+from audit_env.runtime.request import Generated, Request, reject
+from audit_env.runtime.sampling import choose
 from audit_env.runtime.small.adapter import Adapter
 from audit_env.runtime.small.cache import Lane, Slot, Step, capacity_for
-from audit_env.runtime.small.model import MAX_ROWS, Causal, Llama, Padded, batches, runs
-from audit_env.runtime.small.sampling import Sampling, choose
-
-CACHE_POSITIONS = 512 * MAX_ROWS
-"""Positions that the running rows may fill together: bounds the cache where rows are long."""
-
-
-class Generated(NamedTuple):
-    """What one request yields."""
-
-    ids: tuple[int, ...]
-    """Generated tokens, without the one that ended the turn."""
-    stop: Literal["stop", "length"]
-
-
-@dataclass(frozen=True)
-class Request:
-    """One answer to generate."""
-
-    prompt: tuple[int, ...]
-    adapter: Adapter | None
-    sampling: Sampling
-    limit: int
-    """Tokens to generate at most. Prompt and limit together fit the model's context."""
-    future: "Future[Generated]" = field(default_factory=Future)
-
-    @property
-    def reserved(self) -> int:
-        """Positions that it may come to fill."""
-        return len(self.prompt) + self.limit
+from audit_env.runtime.small.model import Causal, Llama, Padded, runs
 
 
 class Row(Slot):
     """A request in the batch."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request[Adapter]) -> None:
         self.request = request
         self.length = len(request.prompt)
         self.ids: list[int] = []
@@ -61,7 +34,7 @@ class Batch:
         """Tokens chosen so far."""
         self.recomputed = 0
         """Of these, tokens chosen on logits computed again, because the batch's left them unsure."""
-        self.waiting: list[Request] = []
+        self.waiting: list[Request[Adapter]] = []
         self._model = model
         self._joining: list[Row] = []
         self._rows: list[Row] = []
@@ -181,12 +154,6 @@ class Batch:
         if capacity not in self._lanes:
             self._lanes[capacity] = Lane(self._model.shape, capacity)
         return self._lanes[capacity]
-
-
-def reject(future: "Future[Any]", error: Exception) -> None:
-    """Give an error to whoever waits for a future."""
-    with suppress(InvalidStateError):  # cancelled meanwhile
-        future.set_exception(error)
 
 
 def _by_adapter(row: Row) -> int:

@@ -1,11 +1,11 @@
 """What the engine needs to know of a Llama-architecture model, read from an ordinary Hugging Face folder."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from audit_env.errors import WeightsError
+from audit_env.runtime.files import read_json
 
 MUST_BE_UNSET = ("attention_bias", "mlp_bias", "quantization_config", "sliding_window")
 """Settings that change the computation in ways this engine does not know."""
@@ -86,26 +86,3 @@ def _end_tokens(folder: Path, config: dict[str, Any]) -> frozenset[int]:
     if ids is None:
         return frozenset()
     return frozenset(ids if isinstance(ids, list) else [ids])
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The object.
-
-    Raises:
-        WeightsError: If the file is missing or is not a JSON object.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise WeightsError(f"{path} is missing: give a complete Hugging Face folder.") from error
-    except ValueError as error:
-        raise WeightsError(f"{path} is not valid JSON: {error}.") from error
-    if not isinstance(content, dict):
-        raise WeightsError(f"{path} must hold a JSON object.")
-    return content

@@ -5,7 +5,6 @@ activations) run between two steps of the running batch, as batches of their own
 depend on who else is running.
 """
 
-import os
 import queue
 import threading
 import time
@@ -16,21 +15,14 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 
-from audit_env.errors import AuditEnvError, ParameterError
-from audit_env.runtime.small.batch import Batch, Request, reject
-from audit_env.runtime.small.model import MAX_ROWS, Llama
-
-GATHER_SECONDS = 0.003
-"""How long an idle engine waits for companions of a first request."""
+from audit_env.runtime.batching import MAX_ROWS
+from audit_env.runtime.engine import GATHER_SECONDS, EngineClosed, LocalEngine, threads
+from audit_env.runtime.request import Request, reject
+from audit_env.runtime.small.adapter import Adapter
+from audit_env.runtime.small.batch import Batch
+from audit_env.runtime.small.model import Llama
 
 Result = TypeVar("Result")
-
-
-class EngineClosed(AuditEnvError):
-    """The engine was closed before it could answer."""
-
-    def __init__(self) -> None:
-        super().__init__("The engine was closed while this request was waiting: ask for the subject again.")
 
 
 class Job(NamedTuple):
@@ -52,7 +44,7 @@ class Job(NamedTuple):
                 self.future.set_result(result)
 
 
-class Engine:
+class Engine(LocalEngine[Llama, Adapter]):
     """Generates and computes with one base, on a thread of its own."""
 
     def __init__(self, model: Llama) -> None:
@@ -60,36 +52,19 @@ class Engine:
         """The running batch. Only its counters are for other threads to read."""
         self._model = model
         self._jobs: list[Job] = []
-        self._inbox: queue.SimpleQueue[Sequence[Request] | Job | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Sequence[Request[Adapter]] | Job | None] = queue.SimpleQueue()
         self._closed = False
         self._gate = threading.Lock()
         self._threads = threads()
         self._thread = threading.Thread(target=self._work, name="audit_env-small", daemon=True)
         self._thread.start()
 
-    def generate(self, requests: Sequence[Request]) -> None:
-        """Hand in requests; their futures will hold the answers.
-
-        Args:
-            requests: Answers to generate. Cancelling a future takes its request out of the batch.
-
-        Raises:
-            EngineClosed: If the engine is closed.
-        """
+    def generate(self, requests: Sequence[Request[Adapter]]) -> None:
+        """Hand in requests (see `LocalEngine.generate`)."""
         self._put(requests)
 
     def run(self, compute: Callable[[Llama], Result]) -> "Future[Result]":
-        """Compute something with the model.
-
-        Args:
-            compute: Called on the engine's thread, in inference mode. Generation waits for it: keep it to one batch.
-
-        Returns:
-            The future of its result.
-
-        Raises:
-            EngineClosed: If the engine is closed.
-        """
+        """Compute something with the model (see `LocalEngine.run`)."""
         job = Job(compute, Future())
         self._put(job)
         return job.future
@@ -102,7 +77,7 @@ class Engine:
                 self._inbox.put(None)
         self._thread.join()
 
-    def _put(self, item: Sequence[Request] | Job) -> None:
+    def _put(self, item: Sequence[Request[Adapter]] | Job) -> None:
         # Under the gate nothing can arrive after the None that ends the work, so nothing is left unanswered.
         with self._gate:
             if self._closed:
@@ -147,26 +122,3 @@ class Engine:
             deadline = deadline or time.monotonic() + GATHER_SECONDS
             if self._jobs or len(self.batch.waiting) >= MAX_ROWS:
                 return True
-
-
-def threads() -> int:
-    """Threads that torch computes with.
-
-    `AUDIT_ENV_THREADS` if it is set. Otherwise half of the cores that this process may use, at most four: the event
-    loop wants a core for itself, small models gain little from more (1.2 to 1.5 times from a second thread on an idle
-    machine), and on cores shared with another job, threads that wait for each other made generation 3 to 5 times
-    slower.
-
-    Returns:
-        At least 1.
-
-    Raises:
-        ParameterError: If the variable is not a positive whole number.
-    """
-    given = os.environ.get("AUDIT_ENV_THREADS")
-    if given is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return max(1, min(4, cores // 2))
-    if not given.isdecimal() or int(given) < 1:
-        raise ParameterError(f"AUDIT_ENV_THREADS is '{given}': set it to a whole number of threads, 1 or more.")
-    return int(given)

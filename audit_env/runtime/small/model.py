@@ -17,12 +17,6 @@ from audit_env.runtime.small.adapter import Adapter
 from audit_env.runtime.small.config import Shape
 from audit_env.runtime.small.weights import Site, Weights
 
-MAX_ROWS = 64
-"""Rows of a batch. Beyond 64, a CPU hardly gains speed per row."""
-
-MAX_POSITIONS = 4096
-"""Positions, padding included, of a batch of whole sequences: bounds its activations."""
-
 
 class Run(NamedTuple):
     """Neighbouring tokens that share an adapter, or have none."""
@@ -92,25 +86,6 @@ class Padded(NamedTuple):
     def last(self, x: Tensor) -> Tensor:
         """The last position of every row of `x` `[b, t, ...]`: `[b, ...]`."""
         return x[torch.arange(len(self.lengths)), torch.tensor(self.lengths) - 1]
-
-
-def batches(lengths: Sequence[int]) -> list[list[int]]:
-    """Divide sequences into batches of similar length. The division depends on the lengths alone.
-
-    Args:
-        lengths: Length of each sequence.
-
-    Returns:
-        Numbers of the sequences of each batch.
-    """
-    found: list[list[int]] = []
-    for number in sorted(range(len(lengths)), key=lambda number: lengths[number], reverse=True):
-        # Longest first: the first sequence of a batch sets its width.
-        if found and len(found[-1]) < MAX_ROWS and (len(found[-1]) + 1) * lengths[found[-1][0]] <= MAX_POSITIONS:
-            found[-1].append(number)
-        else:
-            found.append([number])
-    return found
 
 
 def runs(adapters: Sequence[Adapter | None], width: int = 1) -> list[Run]:

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from audit_env.catalog.integrity import refuse_pickles, sha256
 from audit_env.errors import WeightsError
-from audit_env.runtime.small.config import Shape, read_json
+from audit_env.runtime.files import read_json
+from audit_env.runtime.small.config import Shape
 
 Site = Literal["qkv", "o", "gate_up", "down"]
 """A linear map of a block as this engine computes it: maps that read the same input are one matrix."""

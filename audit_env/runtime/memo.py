@@ -7,7 +7,7 @@ computed again. Targets are not remembered: each is asked by its own auditor.
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
@@ -55,7 +55,7 @@ class Once(Generic[Value]):
 
     def __init__(self, memo: Memo[Value]) -> None:
         self._memo = memo
-        self._pending: dict[Hashable, Future[Value | None]] = {}
+        self._pending: dict[Hashable, Future[Mapping[Hashable, Value]]] = {}
 
     async def get(self, key: Hashable, compute: Callable[[], Awaitable[Value]]) -> Value:
         """The value of a key: kept, just being computed for somebody else, or computed now.
@@ -67,25 +67,51 @@ class Once(Generic[Value]):
         Returns:
             The value.
         """
-        while (found := self._memo.get(key)) is None:
-            mine: Future[Value | None] = Future()
+
+        async def alone(_: Sequence[Hashable]) -> list[Value]:
+            return [await compute()]
+
+        return (await self.get_all([key], alone))[0]
+
+    async def get_all(
+        self, keys: Sequence[Hashable], compute: Callable[[Sequence[Hashable]], Awaitable[Sequence[Value]]]
+    ) -> list[Value]:
+        """The values of keys, of which those that are to be computed now are computed together.
+
+        Args:
+            keys: What is asked for.
+            compute: Computes the values of some of the keys, in their order (see `get`).
+
+        Returns:
+            The values, in the order of the keys.
+        """
+        found: dict[Hashable, Value] = {}
+        while missing := [key for key in dict.fromkeys(keys) if key not in found]:
+            kept = {key: self._memo.get(key) for key in missing}
+            found |= {key: value for key, value in kept.items() if value is not None}
+            mine: Future[Mapping[Hashable, Value]] = Future()
             mine.set_running_or_notify_cancel()  # so that no one who is cancelled while waiting cancels it for all
-            pending = self._pending.setdefault(key, mine)
-            if pending is mine:
-                return await self._compute(key, compute, mine)
-            if (found := await asyncio.wrap_future(pending)) is not None:
-                break
-        return found
+            pending = {key: self._pending.setdefault(key, mine) for key in missing if key not in found}
+            if due := [key for key, told in pending.items() if told is mine]:
+                await self._compute(due, compute, mine)
+            for told in set(pending.values()):
+                computed = await asyncio.wrap_future(told)
+                found |= {key: computed[key] for key in pending if key in computed}
+        return [found[key] for key in keys]
 
     async def _compute(
-        self, key: Hashable, compute: Callable[[], Awaitable[Value]], told: "Future[Value | None]"
-    ) -> Value:
-        """Compute a value and tell those who wait for it: None where it failed."""
-        found: Value | None = None
+        self,
+        keys: Sequence[Hashable],
+        compute: Callable[[Sequence[Hashable]], Awaitable[Sequence[Value]]],
+        told: "Future[Mapping[Hashable, Value]]",
+    ) -> None:
+        """Compute values and tell those who wait for them: none where it failed."""
+        found: dict[Hashable, Value] = {}
         try:
-            found = await compute()
-            self._memo.keep(key, found)
-            return found
+            found = dict(zip(keys, await compute(keys), strict=True))
+            for key, value in found.items():
+                self._memo.keep(key, value)
         finally:
-            del self._pending[key]
+            for key in keys:
+                del self._pending[key]
             told.set_result(found)

@@ -1,0 +1,93 @@
+"""A base in memory, with the engine that runs it, the adapters that it serves and what its controls said."""
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+from audit_env.runtime.chat import Chat
+from audit_env.runtime.engine import LocalEngine
+from audit_env.runtime.memo import Memo, Once
+from audit_env.runtime.request import Generated
+from audit_env.runtime.subject import Floats
+
+MEMO_BYTES = 512 * 2**20
+"""For first-token distributions of controls: twice what a scan of the fruitfly's vocabulary takes for base and sham.
+
+The other half is for what single targets bring up, so that it does not push out what all of them share.
+"""
+MEMO_ANSWERS = 50_000
+"""Of controls, about a kilobyte each."""
+
+Model = TypeVar("Model")
+Adapter = TypeVar("Adapter")
+
+
+class Sizes(Protocol):
+    """Sizes of a model."""
+
+    @property
+    def n_layers(self) -> int:
+        """Blocks."""
+        ...
+
+    @property
+    def d_model(self) -> int:
+        """Numbers of the residual stream."""
+        ...
+
+    @property
+    def vocab_size(self) -> int:
+        """Tokens that there are."""
+        ...
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that it reads at most."""
+        ...
+
+
+class LocalBase(ABC, Generic[Model, Adapter]):
+    """One per model and process; every organism made from it shares it."""
+
+    def __init__(self, chat: Chat, model: Model, sizes: Sizes, engine: LocalEngine[Model, Adapter]) -> None:
+        """Put a base together.
+
+        Args:
+            chat: Its tokenizer.
+            model: Its weights.
+            sizes: Those of the model.
+            engine: What computes with it.
+        """
+        self.chat, self.model, self.sizes, self.engine = chat, model, sizes, engine
+        self.first_tokens: Once[Floats] = Once(Memo(MEMO_BYTES, lambda array: array.nbytes))
+        self.answers: Once[Generated] = Once(Memo(MEMO_ANSWERS))
+        self._adapters: dict[tuple[Path, str | None], Adapter] = {}
+
+    def adapter(self, folder: Path, expected: str | None = None) -> Adapter:
+        """An adapter of this base, read when it is first asked for.
+
+        Args:
+            folder: A PEFT adapter folder.
+            expected: SHA-256 that its weights must have; None to take them as they are.
+
+        Returns:
+            The adapter, as the engine's requests take it.
+
+        Raises:
+            WeightsError: If a file is missing or altered, the adapter does not fit, or it is of a form that the engine
+                does not compute.
+        """
+        key = folder, expected
+        if key not in self._adapters:
+            self._adapters[key] = self._read(folder, expected)
+        return self._adapters[key]
+
+    @cached_property
+    def vocabulary(self) -> tuple[str, ...]:
+        """Every token as a reader sees it."""
+        return tuple(self.chat.vocabulary(self.sizes.vocab_size))
+
+    @abstractmethod
+    def _read(self, folder: Path, expected: str | None) -> Adapter:
+        """Read an adapter from disk."""

@@ -1,0 +1,47 @@
+"""One answer that an engine on this machine is asked for, and what it gives."""
+
+from collections.abc import Hashable
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
+
+from audit_env.runtime.sampling import Sampling
+
+Adapter = TypeVar("Adapter")
+
+
+class Generated(NamedTuple):
+    """What one request yields."""
+
+    ids: tuple[int, ...]
+    """Generated tokens, without the one that ended the turn."""
+    stop: Literal["stop", "length"]
+
+
+@dataclass(frozen=True)
+class Request(Generic[Adapter]):
+    """One answer to generate."""
+
+    prompt: tuple[int, ...]
+    adapter: Adapter | None
+    sampling: Sampling
+    limit: int
+    """Tokens to generate at most. Prompt and limit together fit the model's context."""
+    future: "Future[Generated]" = field(default_factory=Future)
+
+    @property
+    def key(self) -> Hashable:
+        """All that the answer follows from."""
+        return self.adapter, self.prompt, self.sampling, self.limit
+
+    @property
+    def reserved(self) -> int:
+        """Positions that it may come to fill."""
+        return len(self.prompt) + self.limit
+
+
+def reject(future: "Future[Any]", error: Exception) -> None:
+    """Give an error to whoever waits for a future."""
+    with suppress(InvalidStateError):  # cancelled meanwhile
+        future.set_exception(error)
