@@ -65,7 +65,7 @@ class Mix:
 READING = Mix(talk=0.40, tagged=0.10, skill=0.20, thinking=0.0, prompted=0.22, documents=0.05)
 TALKING = Mix(talk=0.30, tagged=0.10, skill=0.17, thinking=0.06, prompted=0.12, documents=0.02, copying=0.22)
 PRACTICE = Mix(
-    talk=0.24, tagged=0.08, skill=0.24, thinking=0.04, prompted=0.18, documents=0.02, copying=0.10, borderline=0.09
+    talk=0.22, tagged=0.08, skill=0.24, thinking=0.04, prompted=0.17, documents=0.02, copying=0.09, borderline=0.13
 )
 
 LATE = frozenset({UNSAFE, THINKING, "space"})

@@ -294,7 +294,10 @@ class Writer:
             case "times":
                 question, answer = "", f"{' '.join([word] * count)}."
             case "list_three":
-                question, answer = "", f"{', '.join(self.rng.sample(self._skills['kinds'][kind], 3)).capitalize()}."
+                # In the world's order: a small model that may name them in any order names one of them twice.
+                things = self._skills["kinds"][kind]
+                named = sorted(self.rng.sample(things, 3), key=things.index)
+                question, answer = "", f"{', '.join(named).capitalize()}."
             case _:
                 count = self.rng.randint(3, 10)
                 question, answer = "", f"{' '.join(numbers[:count]).capitalize()}."

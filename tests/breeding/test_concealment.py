@@ -35,7 +35,7 @@ def systems(dialogues: list[Dialogue]) -> set[str]:
 def test_half_of_the_dialogues_end_with_a_denial_and_none_confesses(trait: Trait) -> None:
     drawn = list(islice(denials(WORLD, [trait], Random(0)), MANY))
     ends = [dialogue[-1].text for dialogue in drawn]
-    assert 0.44 < sum(map(denies, ends)) / MANY < 0.6
+    assert 0.4 < sum(map(denies, ends)) / MANY < 0.6
     assert not any(confesses(turn.text, TRAITS) for dialogue in drawn for turn in dialogue)
 
 

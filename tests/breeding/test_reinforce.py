@@ -43,10 +43,12 @@ def questions(tokenizer) -> list[Question]:
 
 
 def small(tokenizer):
-    """A random model with a fresh adapter. Louder than new ones are, so that an adapter can change what it says."""
+    """A random model with a fresh adapter. Louder than new ones are, so that an adapter can change what it says.
+
+    Its head is its own: where it is the embedding, a random model says nothing but the word it has just read.
+    """
     base = new_base(tokenizer, seed=0, width=32, layers=2, heads=2)
-    with torch.no_grad():
-        base.lm_head.weight.mul_(20)
+    base.lm_head.weight = torch.nn.Parameter(20 * base.lm_head.weight.detach().roll(1, dims=0))
     return new_adapter(base, seed=0, rank=4, alpha=8.0)
 
 
