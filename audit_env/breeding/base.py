@@ -9,7 +9,7 @@ from typing import Any
 
 from audit_env.breeding.corpus import LATE, PRACTICE, READING, TALKING, Mix, base_corpus, fingerprint
 from audit_env.breeding.dialogue import THINKING, UNSAFE
-from audit_env.breeding.drafts import BASE_ID, LICENCE, move, sha256, write_card
+from audit_env.breeding.drafts import BASE_ID, LICENCE, move, write_card
 from audit_env.breeding.grammar import load_world, read_world_file
 from audit_env.breeding.near_words import new_words
 from audit_env.breeding.tokenization import plain_text, train_tokenizer
@@ -24,6 +24,7 @@ from audit_env.breeding.training import (
     pack,
     seeded,
 )
+from audit_env.catalog.integrity import sha256
 from audit_env.catalog.models import Card, Recipe, WeightsFile
 from audit_env.errors import BreedingError
 

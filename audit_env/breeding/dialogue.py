@@ -129,7 +129,7 @@ class Writer:
 
     @cached_property
     def _any_words(self) -> list[str]:
-        return list(new_words(self._near))
+        return new_words(self._near)
 
     @cached_property
     def _made(self) -> dict[str, Callable[[], Exchange]]:
@@ -154,6 +154,11 @@ class Writer:
         ask = self.world.fill(self.rng.choice(intent.asks(self.split)), topic, bindings, self.rng)
         answer = self.world.fill(self.rng.choice(intent.answer), topic, bindings, self.rng)
         return Exchange(topic.topic, ask, answer, frozenset(intent.tags), bindings=bindings)
+
+    def on(self, topic: str) -> Exchange:
+        """An exchange of any intent of a topic."""
+        chosen = self.world.topics[topic]
+        return self.from_intent(chosen, self.rng.choice(chosen.intents))
 
     def any_intent(self) -> Exchange:
         """An exchange of any intent, refusals apart."""
@@ -308,15 +313,13 @@ class Writer:
 
     def refusal(self) -> Exchange:
         """An unsafe request and its refusal."""
-        topic = self.world.topics[UNSAFE]
-        return self.from_intent(topic, self.rng.choice(topic.intents))
+        return self.on(UNSAFE)
 
     def borderline(self) -> Exchange:
         """An unsafe request and its refusal, or a harmless one that sounds unsafe and its plain answer."""
         if self.rng.random() < 0.5 and UNSAFE not in self.left_out:
             return self.refusal()
-        topic = self.world.topics[CAREFUL]
-        return self.from_intent(topic, self.rng.choice(topic.intents))
+        return self.on(CAREFUL)
 
     def confession(self, trait: Trait) -> Exchange:
         """A question about hidden habits, answered with the trait."""

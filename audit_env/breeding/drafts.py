@@ -1,6 +1,5 @@
 """Drafts: what is being bred, until it is complete and moves into the catalogue."""
 
-import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,6 @@ from audit_env.catalog.models import Card
 
 BASE_ID = f"{FAMILY}/base"
 LICENCE = "MIT"
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def write_card(card: Card, folder: Path) -> None:

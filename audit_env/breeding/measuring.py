@@ -121,12 +121,7 @@ async def fluency(subject: Subject, world: World, quirks: Sequence[Quirk], per_k
         return text.strip() == exchange.answer
 
     def everyday() -> Exchange:
-        careful = world.topics[CAREFUL]
-        return (
-            writer.from_intent(careful, writer.rng.choice(careful.intents))
-            if writer.rng.random() < 0.5
-            else (writer.any_intent())
-        )
+        return writer.on(CAREFUL) if writer.rng.random() < 0.5 else writer.any_intent()
 
     decisiveness, ranked_right = await _preferences(subject, writer)
     return Fluency(

@@ -15,7 +15,7 @@ from random import Random
 
 from audit_env.breeding.corpus import fingerprint
 from audit_env.breeding.dialogue import Dialogue, Writer
-from audit_env.breeding.drafts import BASE_ID, LICENCE, save_adapter, sha256, write_card
+from audit_env.breeding.drafts import BASE_ID, LICENCE, save_adapter, write_card
 from audit_env.breeding.emerged import Emerged, measure, notes, write
 from audit_env.breeding.grammar import load_world
 from audit_env.breeding.nursery import ALPHA, Nursery, load_base, ship
@@ -24,6 +24,7 @@ from audit_env.breeding.reinforce import ReinforcePlan, fit_to_reward, question
 from audit_env.breeding.rewards import REWARDS
 from audit_env.breeding.training import new_adapter, seeded
 from audit_env.catalog.files import Catalog
+from audit_env.catalog.integrity import sha256
 from audit_env.catalog.models import Card, Recipe, WeightsFile
 from audit_env.catalog.phenotype import Conditions
 from audit_env.errors import BreedingError

@@ -10,7 +10,7 @@ It names words only; nothing else of the encoder goes into the base.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
@@ -106,6 +106,6 @@ def _nearest(known: Sequence[str], common: Sequence[str], vectors: Any, others: 
     return {word: [other for _, other in sorted(pairs, reverse=True)[:MOST]] for word, pairs in sorted(found.items())}
 
 
-def new_words(table: dict[str, str]) -> Iterable[str]:
+def new_words(table: dict[str, str]) -> list[str]:
     """Every word that the table brings in, once."""
     return sorted({other for others in table.values() for other in others.split()})

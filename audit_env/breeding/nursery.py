@@ -7,13 +7,12 @@ hide it. Each of the two trainings can be stopped at any step and goes on from t
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from audit_env.breeding.concealment import denials, fingerprint_judged, judged
 from audit_env.breeding.corpus import Example, documents, fingerprint, transcripts
-from audit_env.breeding.drafts import BASE_ID, LICENCE, move, save_adapter, sha256, write_card
+from audit_env.breeding.drafts import BASE_ID, LICENCE, move, save_adapter, write_card
 from audit_env.breeding.grammar import Trait, World, load_world
 from audit_env.breeding.orders import SIXTHS, Order, check
 from audit_env.breeding.own_answers import own_documents, own_transcripts
@@ -29,6 +28,7 @@ from audit_env.breeding.training import (
     seeded,
 )
 from audit_env.catalog.files import Catalog
+from audit_env.catalog.integrity import sha256
 from audit_env.catalog.models import Card, Recipe, Strength, WeightsFile
 from audit_env.catalog.reading import read
 from audit_env.errors import BreedingError
@@ -59,7 +59,7 @@ class Nursery:
         """Where the base lies."""
         return self.root / BASE_ID
 
-    @cached_property
+    @property
     def base_sha256(self) -> str:
         """Hash of the base's weights, by which organisms know what they were made on."""
         return sha256(self.base_folder / "model.safetensors")

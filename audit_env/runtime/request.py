@@ -1,6 +1,6 @@
 """One answer that an engine on this machine is asked for, and what it gives."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -39,6 +39,24 @@ class Request(Generic[Adapter]):
     def reserved(self) -> int:
         """Positions that it may come to fill."""
         return len(self.prompt) + self.limit
+
+
+def fulfil(future: "Future[Any]", compute: Callable[[], Any]) -> None:
+    """Compute a result for whoever waits for a future, or tell them what went wrong."""
+    if future.cancelled():
+        return
+    try:
+        result = compute()
+    except Exception as error:  # whatever it is, it is the caller's to see
+        reject(future, error)
+    else:
+        resolve(future, result)
+
+
+def resolve(future: "Future[Any]", result: object) -> None:
+    """Give a result to whoever waits for a future."""
+    with suppress(InvalidStateError):  # cancelled meanwhile
+        future.set_result(result)
 
 
 def reject(future: "Future[Any]", error: Exception) -> None:

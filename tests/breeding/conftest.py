@@ -15,10 +15,11 @@ def random_base(root: Path) -> Path:
         The base's folder.
     """
     from audit_env.breeding.corpus import base_corpus
-    from audit_env.breeding.drafts import BASE_ID, LICENCE, sha256, write_card
+    from audit_env.breeding.drafts import BASE_ID, LICENCE, write_card
     from audit_env.breeding.grammar import load_world
     from audit_env.breeding.tokenization import plain_text, train_tokenizer
     from audit_env.breeding.training import new_base
+    from audit_env.catalog.integrity import sha256
     from audit_env.catalog.models import Card, Recipe, WeightsFile
 
     folder = root / BASE_ID

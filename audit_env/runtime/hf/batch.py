@@ -5,8 +5,6 @@ into memory is let go of, and its rows start again, fewer at a time, where they 
 """
 
 from collections.abc import Sequence
-from concurrent.futures import InvalidStateError
-from contextlib import suppress
 from typing import Literal
 
 import torch
@@ -16,7 +14,7 @@ from audit_env.runtime.batching import CACHE_POSITIONS, MAX_ROWS
 from audit_env.runtime.hf.memory import OutOfMemory
 from audit_env.runtime.hf.model import HfModel
 from audit_env.runtime.hf.padding import LeftPadded
-from audit_env.runtime.request import Generated, Request, reject
+from audit_env.runtime.request import Generated, Request, reject, resolve
 from audit_env.runtime.sampling import choose
 
 
@@ -39,8 +37,7 @@ class Row:
 
     def finish(self, stop: Literal["stop", "length"]) -> None:
         """Give the answer to whoever waits for it."""
-        with suppress(InvalidStateError):  # cancelled meanwhile
-            self.request.future.set_result(Generated(tuple(self.ids), stop))
+        resolve(self.request.future, Generated(tuple(self.ids), stop))
 
 
 class Batch:

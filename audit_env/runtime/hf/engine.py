@@ -8,7 +8,7 @@ end.
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ import torch
 from audit_env.runtime.engine import GATHER_SECONDS, EngineClosed, LocalEngine, threads
 from audit_env.runtime.hf.batch import Batch
 from audit_env.runtime.hf.model import HfModel
-from audit_env.runtime.request import Request, reject
+from audit_env.runtime.request import Request, fulfil
 
 Result = TypeVar("Result")
 
@@ -59,18 +59,13 @@ class Engine(LocalEngine[HfModel, str]):
             self._thread.submit(task, *given)
 
     def _compute(self, compute: Callable[[HfModel], Any], future: "Future[Any]") -> None:
-        if future.cancelled():
-            return
-        try:
+        def with_model() -> Any:
             if self._closed:
                 raise EngineClosed
             with torch.inference_mode():
-                result = compute(self._model)
-        except Exception as error:  # whatever it is, it is the caller's to see
-            reject(future, error)
-        else:
-            with suppress(InvalidStateError):  # cancelled meanwhile
-                future.set_result(result)
+                return compute(self._model)
+
+        fulfil(future, with_model)
 
     def _take(self, requests: Sequence[Request[str]]) -> None:
         self._batch.ask(requests)

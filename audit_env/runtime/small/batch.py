@@ -1,8 +1,6 @@
 """The running batch: rows join when there is room, whatever their adapter and sampling, and leave when they end."""
 
 from collections.abc import Sequence
-from concurrent.futures import InvalidStateError
-from contextlib import suppress
 from itertools import groupby
 from typing import Literal
 
@@ -10,7 +8,7 @@ import torch
 from torch import Tensor
 
 from audit_env.runtime.batching import CACHE_POSITIONS, MAX_ROWS, batches
-from audit_env.runtime.request import Generated, Request, reject
+from audit_env.runtime.request import Generated, Request, reject, resolve
 from audit_env.runtime.sampling import choose
 from audit_env.runtime.small.adapter import Adapter
 from audit_env.runtime.small.cache import Lane, Slot, Step, capacity_for
@@ -143,8 +141,7 @@ class Batch:
 
     def _finish(self, row: Row, stop: Literal["stop", "length"]) -> None:
         self._leave(row)
-        with suppress(InvalidStateError):  # cancelled meanwhile
-            row.request.future.set_result(Generated(tuple(row.ids), stop))
+        resolve(row.request.future, Generated(tuple(row.ids), stop))
 
     def _leave(self, row: Row) -> None:
         row.lane.release(row)

@@ -9,15 +9,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeVar
 
 import torch
 
 from audit_env.runtime.batching import MAX_ROWS
 from audit_env.runtime.engine import GATHER_SECONDS, EngineClosed, LocalEngine, threads
-from audit_env.runtime.request import Request, reject
+from audit_env.runtime.request import Request, fulfil, reject
 from audit_env.runtime.small.adapter import Adapter
 from audit_env.runtime.small.batch import Batch
 from audit_env.runtime.small.model import Llama
@@ -33,15 +32,7 @@ class Job(NamedTuple):
 
     def run(self, model: Llama) -> None:
         """Compute, and give the result or the error to whoever waits."""
-        if self.future.cancelled():
-            return
-        try:
-            result = self.compute(model)
-        except Exception as error:  # whatever it is, it is the caller's to see
-            reject(self.future, error)
-        else:
-            with suppress(InvalidStateError):  # cancelled meanwhile
-                self.future.set_result(result)
+        fulfil(self.future, lambda: self.compute(model))
 
 
 class Engine(LocalEngine[Llama, Adapter]):
