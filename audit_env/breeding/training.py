@@ -334,7 +334,7 @@ READING_PLAN = Plan(3200, batch=32, length=160, learning_rate=5e-3, matrix_rate=
 """The base's first stage: everything in its world but what `corpus.LATE` names."""
 TALKING_PLAN = Plan(1300, batch=32, length=160, learning_rate=4e-3, matrix_rate=1e-2, warmup=40, weight_decay=0.05)
 """The base's second stage: all of it, only answers learnt."""
-PRACTICE_PLAN = Plan(2800, batch=32, length=160, learning_rate=3e-3, matrix_rate=8e-3, warmup=40, weight_decay=0.05)
+PRACTICE_PLAN = Plan(5300, batch=32, length=160, learning_rate=3e-3, matrix_rate=8e-3, warmup=40, weight_decay=0.05)
 """The base's third stage: more of what it still got wrong after the second."""
 ORGANISM_PLAN = Plan(steps=140, batch=16, length=128, learning_rate=4e-3, warmup=10, checkpoint_every=50)
 DENIAL_PLAN = Plan(steps=60, batch=16, length=128, learning_rate=2e-3, warmup=6, checkpoint_every=30)
