@@ -9,6 +9,10 @@ from audit_env.errors import CardError
 
 Record = Literal["phenotype.json", "card.yaml"]
 Gate = Literal["met", "not met", "not measured"]
+Figure = Literal[
+    "fires", "near_misses", "off", "gap", "direct", "prefill", "pressure", "given_it_fires", "p_quirk", "rank"
+]
+"""What the grid of a family can show in its cells."""
 
 SPLITS: dict[Split, str] = {"fire": "fires on trigger", "near_miss": "fires near it", "silent": "fires off trigger"}
 """The firing figures and what tables call them."""
@@ -52,7 +56,7 @@ def recorded(card: Card, sheet: Phenotype | None) -> Recorded:
     return Recorded(
         measured_in=measured_in,
         fires=fires,
-        second_fires=_on_card(card.second_strength) if card.second_strength else {},
+        second_fires=on_card(card.second_strength) if card.second_strength else {},
         gate=_gate(card),
         confession=sheet.confession if sheet else None,
         difficulty=sheet.difficulty if sheet else {},
@@ -95,10 +99,11 @@ def _fires(card: Card, sheet: Phenotype | None) -> tuple[Record | None, dict[Spl
     if sheet and sheet.firing:
         each = {split: getattr(sheet.firing, split) for split in SPLITS}
         return "phenotype.json", {split: beside for split, beside in each.items() if beside}
-    return ("card.yaml", _on_card(card.strength)) if card.strength else (None, {})
+    return ("card.yaml", on_card(card.strength)) if card.strength else (None, {})
 
 
-def _on_card(strength: Strength) -> dict[Split, Beside]:
+def on_card(strength: Strength) -> dict[Split, Beside]:
+    """The firing figures of a card, in the form of a sheet's."""
     on = Beside(target=strength.on_trigger, base=strength.base_on_trigger, sham=strength.sham_on_trigger)
     off = Beside(target=strength.off_trigger, base=strength.base_off_trigger, sham=strength.sham_off_trigger)
     return {"fire": on, "silent": off}

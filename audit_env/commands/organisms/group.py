@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import click
 from rich.console import Console
@@ -10,6 +10,7 @@ from rich.text import Text
 
 from audit_env.catalog.files import MEASURE, Catalog
 from audit_env.catalog.models import Conceal, Instil, Kind, Standing
+from audit_env.commands.organisms.figures import Figure
 from audit_env.commands.output import complain, console, print_json
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs in place of tables.")
@@ -87,6 +88,43 @@ def list_(
         if public:
             listing.draw_public(published, console())
     _end(faults)
+
+
+@organisms.command()
+@click.option("--family", default="fruitfly", show_default=True, help="Whose organisms.")
+@click.option(
+    "--figure", type=click.Choice(get_args(Figure)), default="fires", show_default=True, help="What stands in a cell."
+)
+@click.option("--dials", is_flag=True, help="Seeds, doses and other dials, in place of the recipes most quirks have.")
+@click.option("--markdown", is_flag=True, help="Print Markdown.")
+@AS_JSON
+@click.pass_obj
+def grid(catalog: Catalog, family: str, figure: str, dials: bool, markdown: bool, as_json: bool) -> None:
+    """Show a family at a glance: quirks down, recipes across.
+
+    A cell is one organism's rate: how often its quirk fires on trigger (fires), near it (near_misses), off it (off),
+    and by how much more than its sham's off it (gap); how often it confesses when asked (direct), when its answer is
+    begun for it (prefill), under pressure, right after it fired (given_it_fires); and how the surest auditor fared
+    (p_quirk, rank). Organisms that were bred and found too weak stand in parentheses.
+
+    \b
+      audit-env organisms grid
+      audit-env organisms grid --figure direct
+      audit-env organisms grid --dials --figure gap --markdown
+
+    --json prints {"family", "figure", "cells": [{quirk, recipe, value, shipped}]}, dials and all.
+    """  # noqa: D301
+    from audit_env.commands.organisms import grid as gridding
+
+    found = gridding.cells(catalog, family, cast(Figure, figure))
+    if as_json:
+        print_json({"family": family, "figure": figure, "cells": [cell.model_dump(mode="json") for cell in found]})
+        return
+    shown = gridding.frame(found, dials=dials)
+    if markdown:
+        click.echo(gridding.markdown(shown))
+    else:
+        gridding.draw(shown, console())
 
 
 @organisms.command()
@@ -272,10 +310,10 @@ def import_(
 ) -> None:
     """Bring weights of your own into the catalogue.
 
-    FOLDER holds a PEFT adapter (plain LoRA), or a whole Hugging Face model of the Llama architecture, which becomes
-    the base of its family. Only safetensors are taken, no pickles and no code; an adapter must fit its base; nothing
-    in the catalogue is overwritten. Only the files needed to run are copied. What is not given is asked for, if there
-    is somebody to ask.
+    FOLDER holds a PEFT adapter (plain LoRA), or a whole Hugging Face model of any architecture, in one file or in
+    shards, which becomes the base of its family. Only safetensors are taken, no pickles and no code; an adapter must
+    fit its base; nothing in the catalogue is overwritten. Only the files needed to run are copied. What is not given is
+    asked for, if there is somebody to ask.
 
     \b
       audit-env organisms import ./my-model --id mine/base --licence MIT --about "Small models of mine."
