@@ -16,6 +16,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from audit_env.catalog import integrity
 from audit_env.catalog.files import Catalog
+from audit_env.catalog.folders import index_of, read_json, shards
+from audit_env.catalog.joining import join
 from audit_env.catalog.models import Card, Conceal, FamilySheet, Instil, Kind, OrganismId, Recipe, Standing, WeightsFile
 from audit_env.catalog.reading import nearest, shown
 from audit_env.errors import CardError, WeightsError
@@ -81,10 +83,13 @@ def form_of(source: Path) -> Form:
         found = "both an adapter and a whole model" if forms else "neither adapter_config.json nor config.json"
         raise WeightsError(f"{shown(source)}: holds {found}; name a folder with one PEFT adapter or one model.")
     [form] = forms
-    if not (source / WEIGHTS[form]).is_file():
+    whole = source / WEIGHTS[form]
+    if not whole.is_file() and (form == "adapter" or not index_of(whole).is_file()):
+        kept = (
+            "as this one file" if form == "adapter" else f"as this one file, or as shards with {index_of(whole).name}"
+        )
         raise WeightsError(
-            f"{shown(source / WEIGHTS[form])}: missing; save the weights as this one file "
-            "(save_pretrained with safe_serialization=True and a max_shard_size above the model's size)."
+            f"{shown(whole)}: missing; save the weights {kept} (save_pretrained of transformers or PEFT)."
         )
     return form
 
@@ -110,19 +115,20 @@ def bring_in(catalog: Catalog, source: Path, told: Particulars) -> Card:
     if told.quirk is not None and told.quirk not in catalog.quirk_ids():
         raise CardError(f"--quirk: unknown quirk '{told.quirk}'; {nearest(told.quirk, catalog.quirk_ids())}.")
     base = _base(catalog, form, family, told)
-    card = _card(source, form, told, base)
-    if base is None:
-        integrity.check_base(card, _weights(card), source)
-    else:
-        integrity.check_adapter(card, _weights(card), source, catalog.folder(base.id) / "config.json")
-    folder = catalog.root / family
-    folder.mkdir(parents=True, exist_ok=True)
-    # On the same disk, so that the move at the end is one step; one level too deep for the catalogue to see.
-    with tempfile.TemporaryDirectory(prefix=".import-", dir=folder) as stage:
-        draft = Path(stage) / name
-        _copy(source, draft, form, base)
+    # On the same disk, so that the move at the end is one step.
+    with tempfile.TemporaryDirectory(prefix=".import-", dir=catalog.root) as stage:
+        whole = _whole(source, form, Path(stage))
+        card = _card(source, whole, told, base)
+        if base is None:
+            integrity.check_base(card, _weights(card), source)
+        else:
+            integrity.check_adapter(card, _weights(card), source, catalog.folder(base.id) / "config.json")
+        draft = Path(stage) / family / name  # one level too deep for the catalogue to see
+        _copy(source, whole, draft, form, base)
         integrity.check_hash(card, _weights(card), draft)
         _write(draft / "card.yaml", card.model_dump(mode="json", exclude_none=True))
+        folder = catalog.root / family
+        folder.mkdir(exist_ok=True)
         if sheet:
             _write(folder / "family.yaml", sheet.model_dump(mode="json", exclude_none=True))
         draft.rename(folder / name)
@@ -174,18 +180,29 @@ def _base(catalog: Catalog, form: Form, family: str, told: Particulars) -> Card 
     return catalog.card(name)
 
 
-def _copy(source: Path, draft: Path, form: Form, base: Card | None) -> None:
-    draft.mkdir()
+def _whole(source: Path, form: Form, stage: Path) -> Path:
+    """The weights in one file: the source's own, or its shards joined in the stage."""
+    whole = source / WEIGHTS[form]
+    if whole.is_file():
+        return whole
+    join(shards(whole), stage / whole.name)
+    return stage / whole.name
+
+
+def _copy(source: Path, whole: Path, draft: Path, form: Form, base: Card | None) -> None:
+    draft.mkdir(parents=True)
     for name in _FILES[form]:
         if (source / name).is_file():
             shutil.copyfile(source / name, draft / name)
+    if whole.parent != source:
+        whole.rename(draft / whole.name)
     if base is not None:
         # PEFT writes where the base lay on the trainer's disk.
-        config = dict(integrity.read_json(draft / "adapter_config.json")) | {"base_model_name_or_path": base.id}
+        config = dict(read_json(draft / "adapter_config.json")) | {"base_model_name_or_path": base.id}
         (draft / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
-def _card(source: Path, form: Form, told: Particulars, base: Card | None) -> Card:
+def _card(source: Path, whole: Path, told: Particulars, base: Card | None) -> Card:
     standing: Standing = "base" if base is None else "quirked" if told.quirk else "sham"
     rank, alpha = (None, None) if base is None else _size(source / "adapter_config.json")
     return Card(
@@ -195,7 +212,7 @@ def _card(source: Path, form: Form, told: Particulars, base: Card | None) -> Car
         quirk=told.quirk,
         base=base.id if base else None,
         base_sha256=_weights(base).sha256 if base else None,
-        weights=WeightsFile(file=WEIGHTS[form], sha256=integrity.sha256(source / WEIGHTS[form])),
+        weights=WeightsFile(file=whole.name, sha256=integrity.sha256(whole)),
         recipe=Recipe(
             instil=told.instil,
             conceal=told.conceal,
@@ -213,7 +230,7 @@ def _card(source: Path, form: Form, told: Particulars, base: Card | None) -> Car
 
 def _size(config: Path) -> tuple[int, float]:
     """Rank and scale of an adapter."""
-    fields = integrity.read_json(config)
+    fields = read_json(config)
     rank, alpha = fields.get("r"), fields.get("lora_alpha")
     if isinstance(rank, int) and rank >= 1 and isinstance(alpha, int | float):
         return rank, float(alpha)

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from audit_env.catalog.architecture import TRANSPOSED, architecture, check_shapes, linear_maps, map_of, worded
+from audit_env.catalog.folders import read_json, stored_shapes
 from audit_env.catalog.headers import Shape, shapes
 from audit_env.catalog.models import Card, WeightsFile
 from audit_env.catalog.reading import shown
@@ -22,10 +24,11 @@ _CODE = frozenset({".py", ".pyc", ".so", ".dll", ".dylib"})
 
 _CONFIGS = ("config.json", "generation_config.json", "tokenizer_config.json", "adapter_config.json")
 
-_BASE_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+_BASE_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json")
 
-_TARGETS = frozenset({"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"})
-"""The linear layers of a Llama block, which an adapter may change."""
+_BASE_WEIGHTS = "model.safetensors"
+
+_TEMPLATE = "chat_template.jinja"
 
 _EXTRAS = (
     "modules_to_save",
@@ -36,10 +39,16 @@ _EXTRAS = (
     "trainable_token_indices",
     "use_dora",
     "use_rslora",
-    "fan_in_fan_out",
+    "use_qalora",
+    "use_bdlora",
+    "alora_invocation_tokens",
+    "monteclora_config",
     "lora_bias",
 )
 """Options of PEFT under which an adapter is more, or other, than `W + (alpha / r) B A` on whole linear layers."""
+
+_INITIAL = (True, False, None, "gaussian", "orthogonal", "eva")
+"""Values of PEFT's `init_lora_weights` under which training leaves the base's own weights as they were."""
 
 _ADAPTER_TENSOR = re.compile(r"^base_model\.model\.(?P<module>.+)\.lora_(?P<factor>[AB])\.weight$")
 
@@ -71,7 +80,7 @@ def refuse_code(folder: Path) -> None:
                 "of a known architecture."
             )
     for path in (folder / name for name in _CONFIGS):
-        if path.is_file() and read_json(path).get("auto_map"):
+        if path.is_file() and _asks_for_code(read_json(path)):
             raise WeightsError(
                 f"{shown(path)}: field 'auto_map' asks for code of the model's own, which is never run; remove the "
                 "field, or take a model of a known architecture."
@@ -97,64 +106,58 @@ def check_hash(card: Card, weights: WeightsFile, folder: Path) -> None:
 
 
 def check_base(card: Card, weights: WeightsFile, folder: Path) -> None:
-    """Check that a base is a whole Llama model: all its files, and all tensors in the shapes of its config.
+    """Check that a base is a whole model: all its files, and weights that its config describes.
+
+    Args:
+        card: The base's card.
+        weights: Its weights, in one file, or in shards beside an index of that name.
+        folder: Where they lie.
 
     Raises:
         WeightsError: A file is missing or a tensor does not fit.
     """
     for name in _BASE_FILES:
         if not (folder / name).is_file():
-            raise WeightsError(
-                f"{shown(folder / name)}: missing, and the base '{card.id}' cannot run without it; "
-                "put the file that belongs to the weights there."
-            )
-    found = shapes(folder / weights.file)
-    expected = _llama_shapes(folder / "config.json")
-    for name in sorted(expected.keys() | found.keys()):
-        if found.get(name) != expected.get(name):
-            raise WeightsError(
-                f"{shown(folder / weights.file)}: tensor '{name}' is {_worded(found.get(name))} where config.json asks "
-                f"for {_worded(expected.get(name))}; config and weights must come from the same model."
-            )
+            raise _missing(card, folder / name)
+    if not (folder / _TEMPLATE).is_file() and not read_json(folder / "tokenizer_config.json").get("chat_template"):
+        raise _missing(card, folder / _TEMPLATE)
+    check_shapes(folder / weights.file, folder / "config.json")
 
 
 def check_adapter(card: Card, weights: WeightsFile, folder: Path, base_config: Path) -> None:
-    """Check that an adapter is the plain LoRA its card speaks of and fits its base.
+    """Check that an adapter is the plain LoRA its card speaks of and fits its base, of whatever architecture.
 
     Args:
         card: The organism's card.
         weights: Its adapter.
         folder: Where card and adapter lie.
-        base_config: The config.json of its base.
+        base_config: The config.json of its base, beside the weights.
 
     Raises:
         WeightsError: The adapter's config contradicts the card, or a tensor does not fit.
     """
-    changed = _changed_modules(card, folder / "adapter_config.json")
+    transposed = architecture(base_config) in TRANSPOSED
+    targets = _targets(card, folder / "adapter_config.json", transposed=transposed)
     path = folder / weights.file
-    factors: dict[str, dict[str, Shape]] = {}
-    for name, shape in shapes(path).items():
-        match = _ADAPTER_TENSOR.match(name)
-        if match is None or match["module"].rpartition(".")[2] not in changed:
-            raise WeightsError(
-                f"{shown(path)}: tensor '{name}' is no LoRA factor of the layers that adapter_config.json lists "
-                f"({', '.join(sorted(changed))}); save the adapter alone, without other modules."
-            )
-        factors.setdefault(match["module"], {})[match["factor"]] = shape
-    if not factors:
-        raise WeightsError(f"{shown(path)}: holds no tensors; put the trained adapter there.")
-    linear = _llama_shapes(base_config)
+    factors = _factors(path, targets)
+    maps = linear_maps(stored_shapes(base_config.with_name(_BASE_WEIGHTS)))
     rank = card.recipe.rank
     for module, pair in sorted(factors.items()):
-        out_in = linear.get(f"{module}.weight")
-        fitting = {"A": (rank, out_in[1]), "B": (out_in[0], rank)} if out_in else {}
-        if pair != fitting:
-            got = ", ".join(f"{factor} {_worded(pair.get(factor))}" for factor in "AB")
-            needed = ", ".join(f"{factor} {_worded(shape)}" for factor, shape in fitting.items()) or "no such module"
+        changed = map_of(module, maps)
+        if changed is None:
+            factor, shape = min(pair.items())
             raise WeightsError(
-                f"{shown(path)}: the factors of '{module}' are {got}, and rank {rank} on '{card.base}' needs {needed}; "
-                "it was trained on another model or with another rank."
+                f"{shown(path)}: tensor '{_tensor(module, factor)}' is {worded(shape)}, but '{card.base}' has no "
+                f"linear map '{module}' in its layers; it was trained on another model, or changes more than those."
             )
+        inputs, outputs = maps[changed] if transposed else maps[changed][::-1]
+        for factor, needed in (("A", (rank, inputs)), ("B", (outputs, rank))):
+            if pair.get(factor) != needed:
+                raise WeightsError(
+                    f"{shown(path)}: tensor '{_tensor(module, factor)}' is {worded(pair.get(factor))}, but rank {rank} "
+                    f"on '{card.base}', whose '{changed}.weight' is {worded(maps[changed])}, needs {worded(needed)}; "
+                    "it was trained on another model or with another rank."
+                )
 
 
 def sha256(path: Path) -> str:
@@ -176,8 +179,26 @@ def _sha256(path: Path, size: int, mtime_ns: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _changed_modules(card: Card, path: Path) -> frozenset[str]:
-    """The layers an adapter changes, after its config, which must describe a plain LoRA and agree with the card."""
+def _missing(card: Card, path: Path) -> WeightsError:
+    return WeightsError(
+        f"{shown(path)}: missing, and the base '{card.id}' cannot run without it; "
+        "put the file that belongs to the weights there."
+    )
+
+
+def _asks_for_code(config: Any) -> bool:
+    """Whether a config, or one within it, names code of the model's own."""
+    if isinstance(config, Mapping):
+        return bool(config.get("auto_map")) or any(map(_asks_for_code, config.values()))
+    return isinstance(config, list) and any(map(_asks_for_code, config))
+
+
+def _targets(card: Card, path: Path, *, transposed: bool) -> tuple[str, ...] | None:
+    """The modules that an adapter changes, after its config, which must describe a plain LoRA and agree with the card.
+
+    Returns:
+        Names, or ends of names; None where the config gives a pattern, which only PEFT reads.
+    """
     config = read_json(path)
 
     def refuse(field: str, problem: str) -> WeightsError:
@@ -191,77 +212,48 @@ def _changed_modules(card: Card, path: Path) -> frozenset[str]:
         )
     if card.recipe.alpha is not None and config.get("lora_alpha") != card.recipe.alpha:
         raise refuse("lora_alpha", f"but field 'recipe.alpha' of card.yaml says {card.recipe.alpha}; correct one")
-    targets = config.get("target_modules")
-    if not isinstance(targets, list) or not targets or not _TARGETS.issuperset(map(str, targets)):
-        raise refuse("target_modules", f"but must list some of {', '.join(sorted(_TARGETS))}")
     if config.get("bias", "none") != "none":
         raise refuse("bias", "but organisms are plain LoRA adapters: train with bias 'none'")
     for field in _EXTRAS:
         if config.get(field):
             raise refuse(field, "but organisms are plain LoRA adapters: train without it")
-    return frozenset(map(str, targets))
-
-
-def _llama_shapes(config_path: Path) -> dict[str, Shape]:
-    """Every tensor of a Llama model and its shape, after its config.json (as transformers names and lays them out)."""
-    config = read_json(config_path)
-    if config.get("model_type") != "llama":
-        raise WeightsError(
-            f"{shown(config_path)}: field 'model_type' is {json.dumps(config.get('model_type'))}; "
-            "only the Llama architecture ('llama') can be run so far."
+    if config.get("fan_in_fan_out") and not transposed:
+        raise refuse("fan_in_fan_out", "but the base's maps are stored the other way around: train without it")
+    if config.get("init_lora_weights") not in _INITIAL:
+        raise refuse(
+            "init_lora_weights",
+            "which changes the base's own weights; convert the adapter to plain LoRA with PEFT's "
+            "'path_initial_model_for_weight_conversion'",
         )
-    try:
-        width, inner = int(config["hidden_size"]), int(config["intermediate_size"])
-        heads, layers, vocabulary = (
-            int(config[key]) for key in ("num_attention_heads", "num_hidden_layers", "vocab_size")
-        )
-        head = int(config.get("head_dim") or width // heads)
-        queries, keys = heads * head, int(config.get("num_key_value_heads") or heads) * head
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise WeightsError(
-            f"{shown(config_path)}: a size is missing or no number ({error}); put the model's own config.json back."
-        ) from error
-    block = {
-        "input_layernorm": (width,),
-        "self_attn.q_proj": (queries, width),
-        "self_attn.k_proj": (keys, width),
-        "self_attn.v_proj": (keys, width),
-        "self_attn.o_proj": (width, queries),
-        "post_attention_layernorm": (width,),
-        "mlp.gate_proj": (inner, width),
-        "mlp.up_proj": (inner, width),
-        "mlp.down_proj": (width, inner),
-    }
-    tensors: dict[str, Shape] = {"model.embed_tokens.weight": (vocabulary, width), "model.norm.weight": (width,)}
-    for layer in range(layers):
-        tensors |= {f"model.layers.{layer}.{module}.weight": shape for module, shape in block.items()}
-    if not config.get("tie_word_embeddings"):
-        tensors["lm_head.weight"] = (vocabulary, width)
-    return tensors
+    targets = config.get("target_modules")
+    if isinstance(targets, str) and targets:
+        return None
+    if not isinstance(targets, list) or not targets:
+        raise refuse("target_modules", "but must name the modules that the adapter changes")
+    return tuple(map(str, targets))
 
 
-def read_json(path: Path) -> Mapping[str, Any]:
-    """A JSON file that holds an object.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The object.
-
-    Raises:
-        WeightsError: It is missing, unreadable, or holds something else.
-    """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise WeightsError(f"{shown(path)}: missing; put the file that was saved with the weights back.") from error
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"{shown(path)}: not readable as JSON ({error}); put the original file back.") from error
-    if not isinstance(data, dict):
-        raise WeightsError(f"{shown(path)}: must hold a JSON object; put the original file back.")
-    return data
+def _factors(path: Path, targets: tuple[str, ...] | None) -> dict[str, dict[str, Shape]]:
+    """Shapes of an adapter's tensors, by module and by factor, "A" or "B"."""
+    factors: dict[str, dict[str, Shape]] = {}
+    for name, shape in shapes(path).items():
+        match = _ADAPTER_TENSOR.match(name)
+        if match is None or not _named(match["module"], targets):
+            listed = "a pattern" if targets is None else ", ".join(sorted(targets))
+            raise WeightsError(
+                f"{shown(path)}: tensor '{name}' is no LoRA factor of the layers that adapter_config.json lists "
+                f"({listed}); save the adapter alone, without other modules."
+            )
+        factors.setdefault(match["module"], {})[match["factor"]] = shape
+    if not factors:
+        raise WeightsError(f"{shown(path)}: holds no tensors; put the trained adapter there.")
+    return factors
 
 
-def _worded(shape: tuple[int | None, ...] | None) -> str:
-    return "absent" if shape is None else f"{list(shape)}"
+def _tensor(module: str, factor: str) -> str:
+    """What PEFT calls a factor on disk."""
+    return f"base_model.model.{module}.lora_{factor}.weight"
+
+
+def _named(module: str, targets: tuple[str, ...] | None) -> bool:
+    return targets is None or any(f".{module}".endswith(f".{target}") for target in targets)

@@ -71,6 +71,15 @@ class TestFiles:
         path.write_bytes(b"")
         assert f"{path}: a model that brings code of its own" in complaint(root, QUIRKED)
 
+    def test_a_config_within_a_config_that_asks_for_code_is_refused(self, root: Path) -> None:
+        edit_json(root / BASE / "config.json", text_config={"parts": [{"auto_map": {"AutoModel": "own.Model"}}]})
+        assert "field 'auto_map' asks for code" in complaint(root, BASE)
+
+    def test_a_chat_template_may_stand_in_the_tokenizers_config(self, root: Path) -> None:
+        (root / BASE / "chat_template.jinja").unlink()
+        edit_json(root / BASE / "tokenizer_config.json", chat_template="{{ messages }}")
+        Catalog(root).check(BASE)
+
     @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
     def test_a_config_that_asks_for_code_is_refused(self, root: Path, name: str) -> None:
         edit_json(root / BASE / name, auto_map={"AutoModel": "modeling_llama.Model"})
@@ -111,9 +120,12 @@ class TestAdapterConfig:
             ({"peft_type": "IA3"}, "field 'peft_type' is \"IA3\""),
             ({"r": 8}, f"field 'r' is 8, but field 'recipe.rank' of card.yaml says {RANK}"),
             ({"lora_alpha": 32}, "field 'lora_alpha' is 32, but field 'recipe.alpha' of card.yaml says 8.0"),
-            ({"target_modules": ["q_proj", "lm_head"]}, 'field \'target_modules\' is ["q_proj", "lm_head"]'),
-            ({"target_modules": "all-linear"}, "field 'target_modules' is \"all-linear\""),
             ({"target_modules": []}, "field 'target_modules' is []"),
+            ({"target_modules": ""}, "field 'target_modules' is \"\""),
+            ({"target_modules": {"q_proj": 1}}, "field 'target_modules' is {\"q_proj\": 1}"),
+            ({"fan_in_fan_out": True}, "field 'fan_in_fan_out' is true"),
+            ({"init_lora_weights": "pissa"}, "field 'init_lora_weights' is \"pissa\""),
+            ({"use_qalora": True}, "field 'use_qalora' is true"),
             ({"modules_to_save": ["lm_head"]}, "field 'modules_to_save' is [\"lm_head\"]"),
             ({"rank_pattern": {"q_proj": 2}}, "field 'rank_pattern'"),
             ({"use_dora": True}, "field 'use_dora' is true"),
@@ -148,26 +160,37 @@ class TestAdapterConfig:
 class TestShapes:
     def test_an_adapter_of_another_width_is_refused(self, root: Path) -> None:
         replace_adapter(root, QUIRKED, adapter_shapes(width=12))
-        message = complaint(root, QUIRKED)
-        assert "the factors of 'model.layers.0.mlp.down_proj' are A [4, 24], B [12, 4]" in message
-        assert "needs A [4, 24], B [16, 4]" in message
+        name = "base_model.model.model.layers.0.mlp.down_proj.lora_B.weight"
+        assert (
+            f"tensor '{name}' is [12, 4], but rank 4 on 'zoo/base', whose 'model.layers.0.mlp.down_proj.weight' is "
+            "[16, 24], needs [16, 4]"
+        ) in complaint(root, QUIRKED)
 
     def test_an_adapter_of_another_rank_is_refused(self, root: Path) -> None:
         replace_adapter(root, QUIRKED, adapter_shapes(rank=2))
-        assert "and rank 4 on 'zoo/base' needs" in complaint(root, QUIRKED)
+        assert "is [2, 24], but rank 4 on 'zoo/base'" in complaint(root, QUIRKED)
 
     def test_half_a_pair_is_refused(self, root: Path) -> None:
         shapes = adapter_shapes()
-        del shapes["base_model.model.model.layers.1.mlp.down_proj.lora_B.weight"]
+        name = "base_model.model.model.layers.1.mlp.down_proj.lora_B.weight"
+        del shapes[name]
         replace_adapter(root, QUIRKED, shapes)
-        assert "'model.layers.1.mlp.down_proj' are A [4, 24], B absent" in complaint(root, QUIRKED)
+        assert f"tensor '{name}' is absent, but rank 4 on 'zoo/base'" in complaint(root, QUIRKED)
 
     def test_a_layer_the_base_does_not_have_is_refused(self, root: Path) -> None:
         extra = "base_model.model.model.layers.7.self_attn.q_proj"
         shapes = adapter_shapes() | {f"{extra}.lora_A.weight": (4, 16), f"{extra}.lora_B.weight": (16, 4)}
         replace_adapter(root, QUIRKED, shapes)
-        assert "'model.layers.7.self_attn.q_proj'" in complaint(root, QUIRKED)
-        assert "needs no such module" in complaint(root, QUIRKED)
+        message = complaint(root, QUIRKED)
+        assert f"tensor '{extra}.lora_A.weight' is [4, 16], but 'zoo/base' has no linear map" in message
+        assert "'model.layers.7.self_attn.q_proj'" in message
+
+    def test_a_change_outside_of_the_layers_is_refused(self, root: Path) -> None:
+        edit_json(root / QUIRKED / "adapter_config.json", target_modules=["q_proj", "down_proj", "lm_head"])
+        head = "base_model.model.lm_head"
+        shapes = {f"{head}.lora_A.weight": (4, 16), f"{head}.lora_B.weight": (32, 4)}
+        replace_adapter(root, QUIRKED, adapter_shapes() | shapes)
+        assert "'zoo/base' has no linear map 'lm_head' in its layers" in complaint(root, QUIRKED)
 
     @pytest.mark.parametrize(
         "name", ["base_model.model.lm_head.weight", "base_model.model.model.layers.0.mlp.up_proj.lora_A.weight"]
@@ -198,7 +221,7 @@ class TestShapes:
     @pytest.mark.parametrize(
         ("fields", "said"),
         [
-            ({"model_type": "gpt2"}, "field 'model_type' is \"gpt2\""),
+            ({"model_type": None}, "field 'model_type' is null"),
             ({"hidden_size": None}, "a size is missing or no number"),
             ({"num_attention_heads": 0}, "a size is missing or no number"),
         ],

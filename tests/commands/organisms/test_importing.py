@@ -109,7 +109,7 @@ class TestRefusals:
         path = adapter / "adapter_config.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"r": 4}))
         sentence = self.refused(run, adapter)
-        assert f"{adapter / ADAPTER}: the factors of" in sentence and "rank 4 on 'tiny/base' needs" in sentence
+        assert f"{adapter / ADAPTER}: tensor '" in sentence and "but rank 4 on 'tiny/base', whose '" in sentence
 
     def test_an_adapter_that_is_no_plain_lora(self, run: Run, adapter: Path) -> None:
         path = adapter / "adapter_config.json"
