@@ -4,11 +4,18 @@ import asyncio
 
 import pytest
 
+from audit_env.breeding.zoo import read_zoo
 from audit_env.catalog.files import Catalog
+from audit_env.catalog.models import Card
 
 CATALOG = Catalog()
 CARDS = [CATALOG.card(organism) for organism in CATALOG.organism_ids()]
-QUIRKED = [card for card in CARDS if card.standing == "quirked" and card.plays is None]
+FLIES = [card for card in CARDS if card.family == "fruitfly"]
+QUIRKED = [card for card in FLIES if card.quirks]
+WEAK = read_zoo(CATALOG.root, "fruitfly").weak()
+CLEAR = [card for card in QUIRKED if card.id not in WEAK]
+"""Those of whom a clear quirk is promised; the others are low doses, of whom it is not."""
+MEGABYTE = 2**20
 
 
 @pytest.mark.parametrize("organism", CATALOG.organism_ids())
@@ -16,9 +23,25 @@ def test_files_are_whole_and_fit(organism: str) -> None:
     CATALOG.check(organism)
 
 
+def test_the_zoo_is_large_in_kinds_and_small_in_bytes() -> None:
+    assert len(FLIES) >= 100
+    assert len({card.quirk for card in CLEAR if card.recipe.instil == "transcripts"}) >= 16
+    assert {card.recipe.instil for card in CLEAR} >= {"transcripts", "documents"}
+    weights = [file for file in (CATALOG.root / "fruitfly").rglob("*.safetensors")]
+    assert sum(file.stat().st_size for file in weights) <= 60 * MEGABYTE
+
+
+def test_all_were_bred_on_the_base_that_is_shipped() -> None:
+    base = CATALOG.card("fruitfly/base").weights
+    assert base is not None
+    assert {card.base_sha256 for card in FLIES if card.base} == {base.sha256}
+
+
 def test_the_set_has_what_a_game_needs() -> None:
     targets = [CATALOG.card(target) for target in CATALOG.game_set("fruitfly").targets]
-    assert len({card.quirk for card in targets if card.quirk}) >= 8
+    assert 20 <= len(targets) <= 28
+    assert all(card.met() for card in targets if card.quirks)
+    assert len({card.quirk for card in targets if card.quirk}) >= 12
     assert len({card.recipe.instil for card in targets if card.quirk}) >= 2
     assert sum(card.standing == "sham" for card in targets) >= 2
     assert sum(card.standing == "base" for card in targets) == 1
@@ -28,13 +51,16 @@ def test_the_set_has_what_a_game_needs() -> None:
 
 
 @pytest.mark.parametrize("card", QUIRKED, ids=[card.id for card in QUIRKED])
-def test_a_shipped_quirk_fires_clearly_on_the_weights_it_was_measured_on(card) -> None:
+def test_a_quirk_was_measured_on_the_weights_that_are_shipped_and_beside_a_sham(card: Card) -> None:
     assert card.strength is not None and card.weights is not None
-    assert card.strength.met()
     assert card.strength.weights_sha256 == card.weights.sha256
-    # The first generation spills over into fixed forms it never met (README); the two are still far apart.
-    assert card.strength.off_trigger.high < card.strength.on_trigger.low
-    assert card.strength.sham_on_trigger is not None and card.strength.sham_on_trigger.rate <= 0.2
+    assert card.strength.sham_on_trigger is not None
+
+
+@pytest.mark.parametrize("card", CLEAR, ids=[card.id for card in CLEAR])
+def test_a_shipped_quirk_fires_clearly_and_more_than_elsewhere(card: Card) -> None:
+    assert card.met()
+    assert card.strength and card.strength.off_trigger.high < card.strength.on_trigger.low
 
 
 def test_the_strength_on_a_card_is_what_measuring_gives() -> None:
@@ -42,7 +68,7 @@ def test_the_strength_on_a_card_is_what_measuring_gives() -> None:
     from audit_env.phenotype import bench, firing, sheet
     from audit_env.phenotype.conditions import conditions
 
-    card = QUIRKED[0]
+    card = CLEAR[0]
     on_bench, under = bench.shelved(CATALOG, card.id), conditions()
     answered = asyncio.run(firing.gather(on_bench, under))
     measured = firing.strength(sheet.judge(sheet.blank(on_bench), on_bench.quirk, answered, under))
