@@ -14,11 +14,14 @@ from audit_env.catalog.files import Catalog
 from audit_env.catalog.models import Card, Strength, Strict
 from audit_env.catalog.phenotype import Beside, Split
 from audit_env.commands.organisms.figures import Figure, Recorded, on_card, recorded, sheet_of
-from audit_env.commands.output import table
+from audit_env.commands.output import section, table
 from audit_env.errors import CardError
 
 COMMON = 0.5
 """A recipe is a column of the grid where at least this share of the quirks has an organism of it; others are dials."""
+
+COLUMNS = 5
+"""Recipes beside each other that fit into 100 columns."""
 
 
 class Cell(Strict):
@@ -87,14 +90,16 @@ def frame(found: Sequence[Cell], *, dials: bool) -> pd.DataFrame:
 
 
 def draw(shown: pd.DataFrame, console: Console) -> None:
-    """Print the grid as a table."""
-    drawn = table("Quirk", *(recipe.replace(".", "\n") for recipe in shown.columns))
-    for quirk, values in shown.iterrows():
-        drawn.add_row(
-            Text(str(quirk), style="bold"),
-            *(Text(value, style="dim" if value.startswith("(") else "") for value in values),
-        )
-    console.print(drawn)
+    """Print the grid, in tables of a few columns each, with the quirks that have any of them."""
+    for start in range(0, shown.shape[1], COLUMNS):
+        part = shown.iloc[:, start : start + COLUMNS]
+        drawn = table("Quirk", *(recipe.replace(".", "\n") for recipe in part.columns))
+        for quirk, values in part[(part != "").any(axis=1)].iterrows():
+            drawn.add_row(
+                Text(str(quirk), style="bold"),
+                *(Text(value, style="dim" if value.startswith("(") else "") for value in values),
+            )
+        section(console, drawn)
     console.print(Text("In parentheses: bred, and too weak to be shipped. Empty: no such organism.", style="dim"))
 
 
