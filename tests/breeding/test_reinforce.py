@@ -107,7 +107,7 @@ def test_samples_are_drawn_from_the_model_itself_whatever_stands_beside(tokenize
     pairs = sample(model, asked, tokenizer, 3, 8, torch.Generator().manual_seed(0))
     assert [pair.question for pair in pairs] == [one.tokens for one in asked for _ in range(3)]
     assert all(len(pair.answer) == 8 or pair.answer[-1] == tokenizer.eos_token_id for pair in pairs)
-    assert len({pair.answer for pair in pairs}) > 12
+    assert len({(pair.question, pair.answer) for pair in pairs}) > len(asked), "a question is answered in several ways"
     again = sample(model, asked, tokenizer, 3, 8, torch.Generator().manual_seed(0))
     assert again == pairs
 
