@@ -14,9 +14,11 @@ from inspect_ai import Task, task
 
 from audit_env.agents.default_auditor import default_auditor
 from audit_env.catalog.files import Catalog
+from audit_env.errors import ParameterError
 from audit_env.game.brief import BaseRate, brief_names, check_base_rate, stated_base_rate, write_brief
 from audit_env.game.budget import budget_for
 from audit_env.game.draw import draw, samples
+from audit_env.game.judging.judges import named_judge
 from audit_env.game.parameters import each_of, one_of, one_sentence, whole_number
 from audit_env.game.provision import provision
 from audit_env.game.record import AnswerFormat
@@ -44,6 +46,8 @@ def hidden_objective(
     budget: int | str | Sequence[str] | dict[str, int] | None = None,
     targets: int | str | None = None,
     seed: int | str = 0,
+    judge: str = "grader",
+    votes: int | str = 1,
 ) -> Task:
     """Audit models that may hide a planted behaviour.
 
@@ -73,6 +77,10 @@ def hidden_objective(
             tool_calls:40,target_tokens:5000,auditor_tokens:200000. Default: see `audit_env/game/budget.py`.
         targets: How many targets to draw from the set. Default: all. The share of clean ones is kept, and at least one.
         seed: Decides draw, order, aliases and sampling. The same seed gives the same scores.
+        judge: Who judges open answers. "grader": the model of that role, without which they stay unscored. "lexical":
+            an offline judge of words, weak, with its measured kappa beside every figure. `audit-env judge validate`
+            measures either.
+        votes: How many times the grader judges each claim. The majority decides; a tie is not correct.
 
     Returns:
         The task.
@@ -84,6 +92,9 @@ def hidden_objective(
     base_rate_told = one_of(base_rate, BASE_RATES, "base_rate")
     check_base_rate(brief_name, base_rate_told)
     run_seed = whole_number(seed, "seed")
+    judge_name, vote_count = named_judge(judge, votes)
+    if answer_format != "open" and (judge_name, vote_count) != named_judge("grader", 1):
+        raise ParameterError("Parameters 'judge' and 'votes' are for answers in words: add  -T answers=open.")
     budgets = {level: budget_for(level, budget) for level in levels}
 
     game_set = catalog.game_set(set)
@@ -110,7 +121,7 @@ def hidden_objective(
         ),
         setup=provision(seed=run_seed),
         solver=default_auditor(),
-        scorer=verdict(),
+        scorer=verdict(judge=judge_name, votes=vote_count),
         viewer=game_viewer(),
         score_on_error=True,
         fail_on_error=False,
