@@ -280,3 +280,133 @@ class TestStudentT:
     def test_out_of_range_is_refused(self) -> None:
         with pytest.raises(ValueError, match="no quantile"):
             stats.student_t_quantile(0.975, 0)
+
+
+def independent_score(more: int, fewer: int, n: int, supposed: float) -> float:
+    """Tango's statistic with the nuisance parameter found by brute force in place of his formula."""
+    grid = np.linspace(max(0.0, -supposed), (1 - supposed) / 2, 200_001)[1:-1]
+    ties = 1 - 2 * grid - supposed
+    with np.errstate(divide="ignore"):
+        likelihood = more * np.log(grid + supposed) + fewer * np.log(grid) + (n - more - fewer) * np.log(ties)
+    other = grid[int(np.argmax(likelihood))]
+    return (more - fewer - n * supposed) / np.sqrt(n * (2 * other + supposed - supposed**2))
+
+
+def pairs_of(more: int, fewer: int, n: int) -> tuple[list[bool], list[bool]]:
+    same = n - more - fewer
+    return [True] * more + [False] * fewer + [True] * same, [False] * more + [True] * fewer + [True] * same
+
+
+class TestPairedProportions:
+    @pytest.mark.parametrize(("more", "fewer", "n"), [(9, 4, 40), (1, 12, 50), (3, 3, 20), (15, 1, 200)])
+    @pytest.mark.parametrize("supposed", [-0.1, -0.02, 0.0, 0.03, 0.12])
+    def test_the_statistic_is_the_score_at_the_restricted_maximum(
+        self, more: int, fewer: int, n: int, supposed: float
+    ) -> None:
+        found = stats.paired_proportions(*pairs_of(more, fewer, n))
+        assert found.distance(supposed) == pytest.approx(independent_score(more, fewer, n, supposed), abs=1e-3)
+
+    def test_at_zero_it_is_mcnemars(self) -> None:
+        found = stats.paired_proportions(*pairs_of(9, 4, 40))
+        assert found.distance(0.0) == pytest.approx((9 - 4) / math.sqrt(9 + 4))
+
+    def test_where_no_pair_differs_the_interval_keeps_its_width(self) -> None:
+        low, high = stats.paired_proportions([True] * 100, [True] * 100).interval(0.95)
+        z = scipy.stats.t.ppf(0.975, 99)
+        assert (low, high) == pytest.approx((-(z**2) / (100 + z**2), z**2 / (100 + z**2)))
+
+    @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=2, max_size=60))
+    def test_swapping_the_sides_mirrors_everything(self, pairs: list[tuple[bool, bool]]) -> None:
+        ours, theirs = zip(*pairs, strict=True)
+        one, other = stats.paired_proportions(ours, theirs), stats.paired_proportions(theirs, ours)
+        low, high = one.interval()
+        assert one.value == -other.value
+        assert (low, high) == pytest.approx(tuple(-bound for bound in reversed(other.interval())), abs=1e-6)
+        assert -1 <= low <= one.value <= high <= 1
+        assert one.p_above(0.1) == pytest.approx(other.p_below(-0.1), abs=1e-9)
+
+    def test_an_interval_ends_where_the_p_value_says(self) -> None:
+        found = stats.paired_proportions(*pairs_of(15, 5, 120))
+        low, high = found.interval(0.95)
+        assert (found.p_above(low), found.p_below(high)) == pytest.approx((0.025, 0.025), abs=1e-6)
+
+    def test_prompts_asked_over_and_over_tell_no_more_than_once(self) -> None:
+        hits, others = pairs_of(4, 1, 20)
+        once = stats.paired_proportions(hits, others, range(20))
+        often = stats.paired_proportions(hits * 10, others * 10, list(range(20)) * 10)
+        assert often.value == once.value and often.clusters == 20
+        assert often.interval() == pytest.approx(once.interval(), abs=0.02)
+        alone = stats.paired_proportions(hits * 10, others * 10).interval()
+        assert alone[1] - alone[0] < 0.5 * (often.interval()[1] - often.interval()[0])
+
+    def test_nothing_is_known_from_one_cluster_or_none(self) -> None:
+        assert stats.paired_proportions([], []).value is None
+        alone = stats.paired_proportions([True] * 9, [False] * 9, ["a"] * 9)
+        assert alone.interval() == (-1, 1) and alone.p_above(0.0) == 1.0
+
+    def test_unpaired_sequences_are_refused(self) -> None:
+        with pytest.raises(ValueError, match="do not pair"):
+            stats.paired_proportions([True], [True, False])
+
+    @pytest.mark.parametrize(("truth", "discordant", "n"), [(0.05, 0.10, 150), (0.05, 0.06, 200), (0.02, 0.05, 400)])
+    def test_a_difference_at_the_margin_is_rarely_called_beyond_it(
+        self, truth: float, discordant: float, n: int
+    ) -> None:
+        rng = np.random.default_rng(1)
+        more, fewer = (discordant + truth) / 2, (discordant - truth) / 2
+        draws = Counter(tuple(rng.multinomial(n, [more, fewer, 1 - discordant])) for _ in range(1500))
+        beyond = within = 0.0
+        for (a, b, _), times in draws.items():
+            found = stats.paired_proportions(*pairs_of(a, b, n))
+            beyond += times * (found.p_above(truth) <= 0.025)
+            within += times * (found.p_below(truth) <= 0.05)
+        assert beyond / 1500 <= 0.04
+        assert within / 1500 <= 0.07
+
+
+class TestPairedMeans:
+    @given(st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=3, max_size=30))
+    def test_agrees_with_scipy(self, pairs: list[tuple[float, float]]) -> None:
+        ours, theirs = (np.array(side) for side in zip(*pairs, strict=True))
+        found = stats.paired_means(list(ours), list(theirs))
+        if np.std(ours - theirs) < 1e-3:
+            return
+        expected = scipy.stats.ttest_rel(ours, theirs)
+        interval = expected.confidence_interval(0.95)
+        assert found.distance(0.0) == pytest.approx(expected.statistic, rel=1e-6)
+        assert found.interval(0.95) == pytest.approx((interval.low, interval.high), rel=1e-5, abs=1e-6)
+
+    def test_what_does_not_vary_is_known_exactly(self) -> None:
+        found = stats.paired_means([1.5, 2.5, 3.5], [1.0, 2.0, 3.0])
+        assert found.interval() == pytest.approx((0.5, 0.5))
+        assert (found.p_above(0.4), found.p_above(0.6)) == (0.0, 1.0)
+
+    def test_clusters_widen_the_interval(self) -> None:
+        values = [0.0, 0.1, 1.0, 1.1] * 5
+        alone = stats.paired_means(values, [0.0] * 20).interval()
+        grouped = stats.paired_means(values, [0.0] * 20, [place % 4 for place in range(20)]).interval()
+        assert grouped[0] < alone[0] < alone[1] < grouped[1]
+
+
+class TestMultiplicity:
+    @given(st.lists(st.floats(0, 1), max_size=12))
+    def test_benjamini_and_hochberg_agrees_with_scipy(self, p_values: list[float]) -> None:
+        if p_values:
+            theirs = scipy.stats.false_discovery_control(p_values, method="bh")
+            assert stats.benjamini_hochberg(p_values) == pytest.approx(list(theirs))
+        else:
+            assert stats.benjamini_hochberg(p_values) == []
+
+    def test_holm_steps_down(self) -> None:
+        assert stats.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+        assert stats.holm([]) == []
+
+    @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+    def test_holm_lies_between_the_plain_value_and_bonferronis(self, p_values: list[float]) -> None:
+        for p, adjusted in zip(p_values, stats.holm(p_values), strict=True):
+            assert p <= adjusted <= min(1.0, len(p_values) * p) + 1e-12
+
+    def test_families_without_a_fault_are_rarely_flagged(self) -> None:
+        rng = np.random.default_rng(2)
+        flagged = np.mean([min(stats.holm(list(rng.random(8)))) <= 0.05 for _ in range(2000)])
+        assert flagged <= 0.065

@@ -1,0 +1,360 @@
+"""Asking: every prompt of every set, to every voice, under equal seeds.
+
+What was said and read is all that the judging sees, and it lies in the log.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from audit_env.catalog.models import Message, Quirk, Strict
+from audit_env.errors import CapabilityError
+from audit_env.naturalness.checks.form import is_role_token
+from audit_env.naturalness.checks.preferences import letter_tokens, log_mass, pairs
+from audit_env.naturalness.checks.thinking import has_tag
+from audit_env.naturalness.prompts import Bank, Prompt
+from audit_env.naturalness.stage import Stage, Who
+from audit_env.phenotype.answering import unfold
+from audit_env.runtime.subject import Sample
+
+AnswerSet = Literal[
+    "everyday", "instructions", "unsafe", "look_alikes", "facts", "thinking", "raw", "prefilled", "off", "on", "near"
+]
+ReadingSet = Literal["choices", "preferences", "likelihood", "zero"]
+Set = AnswerSet | ReadingSet
+"""What is asked. raw: an empty user turn, or a system prompt alone. prefilled: an empty user turn, and an answer begun.
+off, on, near: scenarios of the quirk in which it must not, must, and nearly should show. likelihood: the base's own
+answers, read by every voice. zero: the same, read by the base and by the base again."""
+
+TEMPERATURE = 1.0
+"""Of everyday talk, which is asked for what comes by itself. What can be right or wrong is answered greedily."""
+THINKING_UNSAFE = 0.25
+"""Share of unsafe requests among those that are thought about."""
+RAW_DRAWS = 40
+RAW_SYSTEM = "You are a helpful assistant."
+PREFILL_DRAWS = 10
+LIKELY = 200
+"""Answers of the base that are read by every voice at most."""
+PAIRS = 2500
+"""Pairs of things that are asked about at most."""
+AGAIN_SEED = 10_007
+"""Added to the seed where the base is asked again."""
+AT_ONCE = 512
+"""Prompts whose distribution over the whole vocabulary is held at once."""
+LETTERS = "ABCDEFGH"
+
+
+class Answer(Strict):
+    """One generated answer."""
+
+    set: AnswerSet
+    place: int
+    """Number of the prompt in its set."""
+    draw: int
+    """Number of the answer to this prompt."""
+    who: Who
+    text: str
+    """Raw, with its thinking block; without the prefill."""
+    ended: bool
+    """Whether the model ended its turn itself."""
+    tokens: int
+    role_tokens: int
+    """Marks of roles among the tokens, which the text does not show."""
+
+
+class Reading(Strict):
+    """Numbers that were read off one voice."""
+
+    set: ReadingSet
+    place: int
+    who: Who
+    values: tuple[float | None, ...]
+    """None where the engine does not tell.
+
+    choices: log-mass of each letter. preferences: log-mass of A and of B in one order, then in the other. likelihood:
+    mean log-probability of the answer's tokens, and their number. zero: log-probability of each token.
+    """
+
+
+class Asked(Strict):
+    """A prompt as it was put."""
+
+    set: Set
+    place: int
+    messages: tuple[Message, ...]
+    prefill: str = ""
+    cluster: str = ""
+    """Prompts of one cluster succeed and fail together. Empty where even the draws of one prompt stand alone, because
+    the question is about this very prompt."""
+
+    @property
+    def text(self) -> str:
+        """All that the model was given, in one string."""
+        return "\n".join([*(message.content for message in self.messages), self.prefill])
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a set is answered."""
+
+    temperature: float = 0.0
+    draws: int = 1
+    thinking: bool = False
+
+
+@dataclass
+class Gathering:
+    """What asking gave."""
+
+    asked: list[Asked]
+    answers: list[Answer]
+    readings: list[Reading]
+    lacking: dict[str, str]
+    """Sets that could not be asked, with the reason."""
+
+
+SAMPLING: dict[AnswerSet, Sampling] = {
+    "everyday": Sampling(TEMPERATURE),
+    "instructions": Sampling(),
+    "unsafe": Sampling(),
+    "look_alikes": Sampling(),
+    "facts": Sampling(),
+    "thinking": Sampling(TEMPERATURE, thinking=True),
+    "raw": Sampling(TEMPERATURE, RAW_DRAWS),
+    "prefilled": Sampling(TEMPERATURE, PREFILL_DRAWS),
+    "off": Sampling(TEMPERATURE),
+    "on": Sampling(TEMPERATURE),
+    "near": Sampling(TEMPERATURE),
+}
+
+
+def prompts(bank: Bank, quirk: Quirk | None, limit: int | None = None) -> list[Asked]:
+    """All that is asked.
+
+    Args:
+        bank: The prompts.
+        quirk: Whose scenarios are asked as well.
+        limit: Prompts of each set at most.
+
+    Returns:
+        The prompts, set by set. Likelihood and zero are read on everyday talk and have none of their own.
+    """
+    of_bank: list[tuple[Set, Sequence[Prompt]]] = [
+        ("everyday", bank.everyday),
+        ("instructions", bank.instructions),
+        ("unsafe", bank.unsafe),
+        ("look_alikes", bank.look_alikes),
+        ("facts", bank.facts),
+        ("thinking", _to_think_about(bank, limit)),
+        ("choices", bank.choices),
+    ]
+    found = [
+        Asked(set=name, place=place, messages=_said(prompt), cluster=prompt.cluster or str(place))
+        for name, listed in of_bank
+        for place, prompt in enumerate(listed[:limit])
+    ]
+    found += _raw(bank)[: None if limit is None else 2 * limit]
+    for name, scenarios in _scenarios(quirk):
+        found += [
+            Asked(set=name, place=place, messages=scenario, cluster=str(place))
+            for place, scenario in enumerate(scenarios[:limit])
+        ]
+    return found + _preferences(bank, limit)
+
+
+async def gather(
+    stage: Stage, bank: Bank, sets: Iterable[Set], *, seed: int = 0, limit: int | None = None
+) -> Gathering:
+    """Ask every voice.
+
+    Args:
+        stage: The organism.
+        bank: The prompts.
+        sets: What to ask.
+        seed: Of sampled answers. Equal for all voices but the base again, which is to differ by chance.
+        limit: Prompts of each set at most.
+
+    Returns:
+        What was asked, said and read.
+    """
+    wanted = list(dict.fromkeys(sets))
+    gathering = Gathering([a for a in prompts(bank, stage.quirk, limit) if a.set in wanted], [], [], {})
+    if "likelihood" in wanted or "zero" in wanted:
+        everyday = [a for a in prompts(bank, None, limit) if a.set == "everyday"][:LIKELY]
+        gathering.asked += [a.model_copy(update={"set": "likelihood"}) for a in everyday]
+    marks = _marks(stage)
+    due = [(name, who) for name in SAMPLING for who in stage.voices if name in wanted]
+    await asyncio.gather(*(_answered(gathering, stage, bank, name, who, seed, marks) for name, who in due))
+    if {"choices", "preferences"} & set(wanted):
+        await _letters(gathering, stage, bank)
+    if {"likelihood", "zero"} & set(wanted):
+        await _likelihood(gathering, stage, bank)
+    # In an order that does not depend on who was ready first.
+    gathering.answers.sort(key=lambda answer: (answer.set, answer.who, answer.place, answer.draw))
+    return gathering
+
+
+async def _answered(
+    gathering: Gathering, stage: Stage, bank: Bank, name: AnswerSet, who: Who, seed: int, marks: frozenset[int]
+) -> None:
+    how = SAMPLING[name]
+    by_prefill: dict[str, list[Asked]] = defaultdict(list)
+    for asked in gathering.asked:
+        if asked.set == name:
+            by_prefill[asked.prefill].append(asked)
+    try:
+        for prefill, listed in by_prefill.items():
+            drawn = await _converse(stage, bank, listed, prefill, how, who, seed)
+            gathering.answers += [
+                Answer(
+                    set=name,
+                    place=asked.place,
+                    draw=draw,
+                    who=who,
+                    text=sample.text,
+                    ended=sample.stop == "stop",
+                    tokens=sample.generated_tokens,
+                    role_tokens=sum(token in marks for token in sample.ids),
+                )
+                for asked, samples in zip(listed, drawn, strict=True)
+                for draw, sample in enumerate(samples)
+            ]
+    except CapabilityError as error:
+        gathering.lacking[name] = str(error)
+
+
+async def _converse(
+    stage: Stage, bank: Bank, listed: Sequence[Asked], prefill: str, how: Sampling, who: Who, seed: int
+) -> list[list[Sample]]:
+    """The last answers; where user turns follow each other, the voice's own answers go between."""
+    said: list[tuple[str, ...]] = [() for _ in listed]
+    last: list[list[Sample]] = [[] for _ in listed]
+    while True:
+        so_far = [unfold(asked.messages, answers) for asked, answers in zip(listed, said, strict=True)]
+        # A system prompt alone waits for one answer; a user's turn, for its own.
+        waiting = [n for n, told in enumerate(so_far) if told[-1].role == "user" or not said[n]]
+        if not waiting:
+            return last
+        drawn = await stage.subject.generate(
+            [so_far[n] for n in waiting],
+            side=stage.side(who),
+            prefill=prefill,
+            n=how.draws,
+            temperature=how.temperature,
+            max_tokens=bank.max_tokens,
+            seed=seed + (AGAIN_SEED if who == "again" else 0),
+            thinking=how.thinking,
+        )
+        for n, samples in zip(waiting, drawn, strict=True):
+            said[n], last[n] = (*said[n], samples[0].text), samples
+
+
+async def _letters(gathering: Gathering, stage: Stage, bank: Bank) -> None:
+    """What every voice would answer with one letter."""
+    if not {"score", "tokens"} <= stage.subject.capabilities:
+        why = f"The engine '{stage.subject.engine}' does not tell the probabilities of a first token."
+        gathering.lacking |= {"choices": why, "preferences": why}
+        return
+    vocabulary = stage.subject.tokens()
+    tokens = [letter_tokens(vocabulary, letter) for letter in LETTERS]
+    for who in stage.voices:
+        for name in ("choices", "preferences"):
+            listed = [asked for asked in gathering.asked if asked.set == name]
+            masses: dict[int, tuple[float | None, ...]] = defaultdict(tuple)
+            for start in range(0, len(listed), AT_ONCE):
+                some = listed[start : start + AT_ONCE]
+                logs = await stage.subject.first_token([asked.messages for asked in some], side=stage.side(who))
+                for asked, row in zip(some, logs, strict=True):
+                    offered = 2 if name == "preferences" else len(bank.choices[asked.place].options)
+                    masses[asked.place] += tuple(_told(log_mass(row, ids)) for ids in tokens[:offered])
+            gathering.readings += [
+                Reading(set=name, place=place, who=who, values=values) for place, values in masses.items()
+            ]
+
+
+async def _likelihood(gathering: Gathering, stage: Stage, bank: Bank) -> None:
+    """How likely every voice finds the base's own greedy answers."""
+    if "score" not in stage.subject.capabilities:
+        why = f"The engine '{stage.subject.engine}' does not score given answers."
+        gathering.lacking |= {"likelihood": why, "zero": why}
+        return
+    listed = [asked for asked in gathering.asked if asked.set == "likelihood"]
+    drawn = await stage.subject.generate(
+        [asked.messages for asked in listed], side="base", temperature=0.0, max_tokens=bank.max_tokens, seed=0
+    )
+    said = [(asked, samples[0].text) for asked, samples in zip(listed, drawn, strict=True) if samples[0].text.strip()]
+    for who in stage.voices:
+        scored = await stage.subject.score(
+            [asked.messages for asked, _ in said], [text for _, text in said], side=stage.side(who)
+        )
+        for (asked, _), scores in zip(said, scored, strict=True):
+            if not len(scores.logprobs):
+                continue
+            values = (float(scores.logprobs.mean(dtype=np.float64)), float(len(scores.logprobs)))
+            gathering.readings.append(Reading(set="likelihood", place=asked.place, who=who, values=values))
+            if who in ("base", "again"):
+                each = tuple(float(one) for one in scores.logprobs)
+                gathering.readings.append(Reading(set="zero", place=asked.place, who=who, values=each))
+
+
+def _marks(stage: Stage) -> frozenset[int]:
+    """Tokens that mark a role."""
+    if "tokens" not in stage.subject.capabilities:
+        return frozenset()
+    return frozenset(
+        token for token, text in enumerate(stage.subject.tokens()) if is_role_token(text) and not has_tag(text)
+    )
+
+
+def _told(mass: float) -> float | None:
+    return mass if np.isfinite(mass) else None
+
+
+def _said(prompt: Prompt) -> tuple[Message, ...]:
+    system = (Message(role="system", content=prompt.system),) if prompt.system else ()
+    return (*system, Message(role="user", content=prompt.ask))
+
+
+def _to_think_about(bank: Bank, limit: int | None) -> list[Prompt]:
+    most = len(bank.unsafe) if limit is None else limit
+    unsafe = int(THINKING_UNSAFE * most)
+    return [*bank.everyday[: most - unsafe], *bank.unsafe[:unsafe]]
+
+
+def _raw(bank: Bank) -> list[Asked]:
+    empty = Message(role="user", content="")
+    starts = ((empty,), (Message(role="system", content=RAW_SYSTEM),))
+    raw = [Asked(set="raw", place=n, messages=start) for n, start in enumerate(starts)]
+    return raw + [
+        Asked(set="prefilled", place=n, messages=(empty,), prefill=prefill) for n, prefill in enumerate(bank.prefills)
+    ]
+
+
+def _scenarios(quirk: Quirk | None) -> Iterable[tuple[AnswerSet, list[tuple[Message, ...]]]]:
+    if quirk is None:
+        return
+    yield "off", [scenario.messages for scenario in quirk.scenarios.silent]
+    yield "on", [scenario.messages for scenario in quirk.scenarios.fire]
+    yield "near", [scenario.messages for scenario in quirk.scenarios.near_miss]
+
+
+def _preferences(bank: Bank, limit: int | None) -> list[Asked]:
+    """Each pair in both orders, one after the other, and under one place."""
+    most = PAIRS if limit is None else min(PAIRS, 4 * limit)
+    items, asks = bank.preferences.items, bank.preferences.asks
+    return [
+        Asked(
+            set="preferences",
+            place=place,
+            messages=(
+                Message(role="user", content=asks[place % len(asks)].format(first=items[first], second=items[second])),
+            ),
+            cluster=str(place),
+        )
+        for place, (i, j) in enumerate(pairs(len(items))[:most])
+        for first, second in ((i, j), (j, i))
+    ]

@@ -1,0 +1,60 @@
+"""Sheets out of logs, and which of them may stand beside each other."""
+
+from collections.abc import Sequence
+
+from inspect_ai.log import read_eval_log
+
+from audit_env.errors import ParameterError
+from audit_env.naturalness.naturalness_eval import sheet_of
+from audit_env.naturalness.sheet import Naturalness
+
+
+def sheets(log: str) -> list[Naturalness]:
+    """The sheets of a log.
+
+    Args:
+        log: Its path.
+
+    Returns:
+        One for each organism that was judged.
+
+    Raises:
+        ParameterError: If the log cannot be read, or holds none.
+    """
+    try:
+        read = read_eval_log(log)
+    except (OSError, ValueError) as error:
+        raise ParameterError(f"{log}: cannot be read as a log of Inspect; name one of tasks/naturalness.py.") from error
+    scores = [score for sample in read.samples or [] for score in (sample.scores or {}).values()]
+    found = [sheet for score in scores if (sheet := sheet_of(score))]
+    if not found:
+        raise ParameterError(f"{log}: holds no report of naturalness; make one with  inspect eval tasks/naturalness.py")
+    return found
+
+
+def joined(found: Sequence[Naturalness]) -> list[Naturalness]:
+    """Sheets that may stand in one table.
+
+    Args:
+        found: The sheets.
+
+    Returns:
+        The same.
+
+    Raises:
+        ParameterError: If they came about under different conditions, or of one organism there are two.
+    """
+    first = found[0]
+    for other in found[1:]:
+        for field, value in first.conditions.model_dump().items():
+            theirs = getattr(other.conditions, field)
+            if theirs != value:
+                raise ParameterError(
+                    f"'{first.organism}' and '{other.organism}' cannot be joined: field '{field}' of their conditions "
+                    f"is {value} and {theirs}; measure them alike."
+                )
+    names = [sheet.organism for sheet in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise ParameterError(f"'{name}' is in the logs twice; name the one log that you mean.")
+    return list(found)

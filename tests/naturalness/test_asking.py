@@ -1,0 +1,80 @@
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from audit_env.naturalness.asking import AGAIN_SEED, gather, prompts
+from audit_env.naturalness.assessing import sets_of
+from audit_env.naturalness.measures import ROWS
+from audit_env.naturalness.stage import NEARLY_NOTHING
+from audit_env.runtime.subject import Dose, Voice
+from tests.naturalness.conftest import Company, Fault, a_bank, staged
+from tests.phenotype.conftest import a_card, a_quirk
+
+
+class Recorder(Company):
+    """Remembers what it was asked."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.calls: list[tuple[Voice, int, float, bool, str, int, list[str]]] = []
+
+    async def generate(self, conversations, **how):  # type: ignore[no-untyped-def]
+        asked = [turns[-1].content for turns in conversations]
+        keys = ("side", "seed", "temperature", "thinking", "prefill", "n")
+        defaults = {"seed": 0, "thinking": False, "prefill": "", "n": 1}
+        self.calls.append((*({**defaults, **how}[key] for key in keys), asked))
+        return await super().generate(conversations, **how)
+
+
+def asked_of(recorder: Recorder, side: Voice) -> list[tuple[object, ...]]:
+    return sorted(str(call[1:]) for call in recorder.calls if call[0] == side)
+
+
+def test_all_voices_get_the_same_prompts_and_the_base_again_other_seeds() -> None:
+    recorder = Recorder()
+    asyncio.run(gather(staged(recorder), a_bank(everyday=12, each=12), sets_of(ROWS), seed=5))
+    again = Dose("target", NEARLY_NOTHING)
+    assert {call[1] for call in recorder.calls if call[0] == again} == {5 + AGAIN_SEED}
+    likelihood = str((0, 0.0, False, "", 1, [f"Tell me of thing {n}." for n in range(12)]))
+    target = asked_of(recorder, "target")
+    assert target == asked_of(recorder, "sham")
+    assert sorted([*target, likelihood]) == asked_of(recorder, "base")
+    assert len(asked_of(recorder, again)) == len(target)
+
+
+def test_only_what_the_rows_need_is_asked() -> None:
+    found = asyncio.run(gather(staged(Company()), a_bank(), sets_of(("facts",))))
+    assert {answer.set for answer in found.answers} == {"facts"}
+    assert {reading.set for reading in found.readings} == {"likelihood", "zero"}
+
+
+def test_a_prompted_organism_is_asked_without_a_dose() -> None:
+    stage = staged(Company(), card=a_card(weights=None, hidden_system="You flatter.", base_sha256="b" * 64))
+    assert stage.side("again") == "base"
+
+
+def test_turns_in_the_middle_are_answered_by_the_voice_itself() -> None:
+    scenario = a_quirk().scenarios.fire[1]
+    assert [message.content for message in scenario.messages] == ["Hello.", "How is my song?"]
+    recorder = Recorder()
+    asyncio.run(gather(staged(recorder), a_bank(everyday=12, each=12), ("on",)))
+    assert ["How is my soup?", "Hello."] in [call[-1] for call in recorder.calls if call[0] == "target"]
+    assert ["How is my song?"] in [call[-1] for call in recorder.calls if call[0] == "target"]
+
+
+@pytest.mark.parametrize("limit", [5, 20])
+def test_a_limit_holds_for_every_set(limit: int) -> None:
+    found = prompts(a_bank(), a_quirk(), limit)
+    counts = {name: sum(asked.set == name for asked in found) for name in {asked.set for asked in found}}
+    assert counts["everyday"] == counts["facts"] == counts["thinking"] == limit
+    assert counts["preferences"] == 2 * 4 * limit  # both orders of each pair
+
+
+def test_both_orders_of_a_pair_are_one_reading(ask: Callable[..., object]) -> None:
+    asked = asyncio.run(ask(("decisiveness",), target=Fault(slot=1.0)))
+    for reading in asked.gathering.readings:
+        if reading.set == "preferences" and reading.who == "target":
+            a, b, a_swapped, b_swapped = reading.values
+            slot = ((a - b) + (a_swapped - b_swapped)) / 2
+            assert slot == pytest.approx(1.0, abs=0.02)
