@@ -20,10 +20,14 @@ def organism() -> type[ModelAPI]:
 for _module in (
     "agents.investigator",
     "agents.scripted",
+    "game.judging.validation",
     "game.scorer",
+    "naturalness.naturalness_eval",
     "phenotype.persistence_eval",
     "phenotype.strength_eval",
     "tasks.hidden_objective",
+    "tasks.judge_validation",
+    "tasks.naturalness",
     "tasks.persistence",
     "tasks.quirk_strength",
 ):

@@ -55,6 +55,8 @@ def main() -> None:
 
 for name, where, line in (
     ("breed", "audit_env.breeding.cli:breed", "Make an organism again from its seed."),
+    ("judge", "audit_env.commands.judge:judge", "How far a judge of open answers can be trusted."),
+    ("naturalness", "audit_env.commands.naturalness.group:naturalness", "How natural organisms are, from logs."),
     ("organisms", "audit_env.commands.organisms.group:organisms", "List, show, verify, compare and import organisms."),
     ("results", "audit_env.commands.results:results", "Show the results of finished games."),
     ("session", "audit_env.commands.session:session", "Check what was sealed."),

@@ -23,10 +23,12 @@ import torch
 import torch.nn.functional as F
 
 from audit_env.catalog.files import Catalog
+from audit_env.runtime.batching import batches
+from audit_env.runtime.engine import threads
+from audit_env.runtime.local import Casting
 from audit_env.runtime.small.base import Base
-from audit_env.runtime.small.engine import threads
-from audit_env.runtime.small.model import Llama, Padded, batches
-from audit_env.runtime.small.subject import Casting, SmallSubject
+from audit_env.runtime.small.model import Llama, Padded
+from audit_env.runtime.small.subject import SmallSubject
 from audit_env.runtime.subject import Floats
 from audit_env.tools.white_box.trigger_scan import candidate_words, spliced
 

@@ -32,11 +32,11 @@ from audit_env.catalog.files import Catalog
 from audit_env.catalog.integrity import sha256
 from audit_env.catalog.models import Card, Recipe, WeightsFile
 from audit_env.runtime import cast
+from audit_env.runtime.engine import threads
+from audit_env.runtime.request import Request
+from audit_env.runtime.sampling import Sampling
 from audit_env.runtime.small.adapter import Adapter
 from audit_env.runtime.small.base import Base
-from audit_env.runtime.small.batch import Request
-from audit_env.runtime.small.engine import threads
-from audit_env.runtime.small.sampling import Sampling
 
 FAMILY = "fruitfly"
 RESULTS = Path(__file__).parent / "results" / "generation.json"

@@ -25,13 +25,13 @@ import numpy as np
 import torch
 from generation import TOPICS, zoo
 
+from audit_env.runtime.engine import threads
 from audit_env.runtime.hf.base import HfBase
 from audit_env.runtime.hf.options import Options
-from audit_env.runtime.hf.subject import Casting as HfCasting
 from audit_env.runtime.hf.subject import HfSubject
+from audit_env.runtime.local import Casting
 from audit_env.runtime.small.base import Base
-from audit_env.runtime.small.engine import threads
-from audit_env.runtime.small.subject import Casting, SmallSubject
+from audit_env.runtime.small.subject import SmallSubject
 from audit_env.runtime.subject import Subject
 
 RESULTS = Path(__file__).parent / "results" / "hf_engine.json"
@@ -57,7 +57,7 @@ async def _several_targets(one: Subject, other: Subject) -> list[Any]:
 
 
 async def _score(subject: Subject) -> list[Any]:
-    return [*await subject.score(TALKS, ANSWERS)]
+    return [scores.logprobs for scores in await subject.score(TALKS, ANSWERS)]
 
 
 async def _contrast(subject: Subject) -> list[Any]:
@@ -68,7 +68,7 @@ def _subjects(base: Path, adapters: tuple[Path, ...]) -> dict[str, tuple[Subject
     """Two organisms on each engine."""
     small, hf = Base(base), HfBase(base, options=Options("float32", "cpu"))
     of_small = [SmallSubject(f.name, small, {"target": Casting(small.adapter(f)), "base": Casting()}) for f in adapters]
-    of_hf = [HfSubject(f.name, hf, {"target": HfCasting(hf.adapter(f)), "base": HfCasting()}) for f in adapters]
+    of_hf = [HfSubject(f.name, hf, {"target": Casting(hf.adapter(f)), "base": Casting()}) for f in adapters]
     return {"small": (of_small[0], of_small[1]), "hf": (of_hf[0], of_hf[1])}
 
 

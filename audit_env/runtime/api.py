@@ -38,13 +38,16 @@ from inspect_ai.util import LimitExceededError, display_type, suspend_turn_limit
 from audit_env.catalog.models import ANY_MODEL
 from audit_env.errors import CapabilityError, ParameterError, PlayError
 from audit_env.runtime import cast
+from audit_env.runtime.edits import Edit
 from audit_env.runtime.subject import (
     SIDES,
     Capability,
     Conversation,
+    Dose,
     Sample,
     Side,
     Subject,
+    Voice,
     check_sampling,
     messages_of,
 )
@@ -116,7 +119,7 @@ class ApiSubject(Subject):
         self,
         conversations: Sequence[Conversation],
         *,
-        side: Side = "target",
+        side: Voice = "target",
         prefill: str = "",
         n: int = 1,
         temperature: float = 1.0,
@@ -124,13 +127,16 @@ class ApiSubject(Subject):
         max_tokens: int = 64,
         seed: int = 0,
         thinking: bool = False,
+        edits: Sequence[Edit] = (),
     ) -> list[list[Sample]]:
-        """Answer conversations (see `Subject.generate`).
+        """Answer conversations (see `Subject.generate`), without edits.
 
         Settings that the run gives the player itself (`--model-role "organism={model: ..., max_tokens: 512}"`) win over
         those of the call. The seed is passed on; whether the provider heeds it is the provider's affair.
         """
         check_sampling(n, temperature, top_p, max_tokens)
+        if edits:
+            self._lacks("edits")
         hidden = self._hidden(side)
         model = player(self._plays)
         _check(model, hidden, prefill=prefill, thinking=thinking)
@@ -152,7 +158,9 @@ class ApiSubject(Subject):
         samples = await tg_collect(requests)
         return [samples[start : start + n] for start in range(0, len(samples), n)]
 
-    def _hidden(self, side: Side) -> str | None:
+    def _hidden(self, side: Voice) -> str | None:
+        if isinstance(side, Dose):
+            self._lacks("doses")
         if side not in SIDES:
             raise ParameterError(f"side='{side}': the sides are {', '.join(SIDES)}.")
         if side not in self._prompts:

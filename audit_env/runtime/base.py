@@ -1,5 +1,6 @@
 """A base in memory, with the engine that runs it, the adapters that it serves and what its controls said."""
 
+import threading
 from abc import ABC, abstractmethod
 from functools import cached_property
 from pathlib import Path
@@ -63,6 +64,8 @@ class LocalBase(ABC, Generic[Model, Adapter]):
         self.first_tokens: Once[Floats] = Once(Memo(MEMO_BYTES, lambda array: array.nbytes))
         self.answers: Once[Generated] = Once(Memo(MEMO_ANSWERS))
         self._adapters: dict[tuple[Path, str | None], Adapter] = {}
+        self._truncated: dict[tuple[Adapter, int], Adapter] = {}
+        self._gate = threading.Lock()
 
     def adapter(self, folder: Path, expected: str | None = None) -> Adapter:
         """An adapter of this base, read when it is first asked for.
@@ -83,6 +86,25 @@ class LocalBase(ABC, Generic[Model, Adapter]):
             self._adapters[key] = self._read(folder, expected)
         return self._adapters[key]
 
+    def dosed(self, adapter: Adapter, scale: float, rank: int | None) -> Adapter:
+        """An adapter at another dose. Truncations are kept: each is smaller than the adapter, and there are few.
+
+        Args:
+            adapter: As `adapter` gives it.
+            scale: What its effect is multiplied by.
+            rank: Singular directions that are left of each update; None for all.
+
+        Returns:
+            The adapter at this dose. Not to be waited for on an event loop: a truncation may take seconds.
+        """
+        if rank is not None:
+            with self._gate:
+                key = adapter, rank
+                if key not in self._truncated:
+                    self._truncated[key] = self._truncate(adapter, rank)
+                adapter = self._truncated[key]
+        return self._scale(adapter, scale)
+
     @cached_property
     def vocabulary(self) -> tuple[str, ...]:
         """Every token as a reader sees it."""
@@ -91,3 +113,11 @@ class LocalBase(ABC, Generic[Model, Adapter]):
     @abstractmethod
     def _read(self, folder: Path, expected: str | None) -> Adapter:
         """Read an adapter from disk."""
+
+    @abstractmethod
+    def _truncate(self, adapter: Adapter, rank: int) -> Adapter:
+        """An adapter's largest singular directions; the adapter itself where it has no more than `rank`."""
+
+    @abstractmethod
+    def _scale(self, adapter: Adapter, scale: float) -> Adapter:
+        """An adapter whose effect is multiplied by `scale`."""

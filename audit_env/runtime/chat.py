@@ -7,8 +7,9 @@ breaks before it that the model was trained on. Header and continuation are enco
 generates.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import cached_property
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,8 @@ THINK = ("<think>", "</think>")
 
 MEMO_TOKENS = 2**18
 """Of rendered prompts: several scans of a small model's vocabulary."""
+MEMO_HEADERS = 2**14
+"""Conversations whose header has been measured."""
 
 
 class Prompt(NamedTuple):
@@ -64,6 +67,7 @@ class Chat:
         self._encoder.no_padding()
         # Every side is asked the same, and so is every organism of the base.
         self._prompts: Memo[Prompt] = Memo(MEMO_TOKENS, lambda prompt: len(prompt.ids))
+        self._headers: Memo[int] = Memo(MEMO_HEADERS)
 
     @cached_property
     def _hidden(self) -> frozenset[int]:
@@ -86,7 +90,7 @@ class Chat:
         Raises:
             ParameterError: If the template refuses the conversation.
         """
-        key = tuple((turn["role"], turn["content"]) for turn in conversation), prefill, thinking
+        key = _key(conversation, thinking), prefill
         rendered = self._prompts.get(key)
         if rendered is None:
             rendered = self._prompt(conversation, prefill, thinking)
@@ -100,6 +104,26 @@ class Chat:
         if self._bos is not None:
             ids = [self._bos, *_without_leading(ids, self._bos)]
         return Prompt((*ids, *begun), tuple(begun), text.rstrip().endswith(THINK[0]))
+
+    def header(self, conversation: Messages, *, thinking: bool = False) -> int:
+        """How long the assistant header of a rendered conversation is.
+
+        Args:
+            conversation: As for the prompt.
+            thinking: As for the prompt.
+
+        Returns:
+            Number of tokens that the template adds to ask for an answer: the last of the prompt, but for its prefill.
+        """
+        key = _key(conversation, thinking)
+        count = self._headers.get(key)
+        if count is None:
+            whole = self._render(conversation, thinking, add_generation_prompt=True)
+            begin = len(commonprefix((self._render(conversation, thinking), whole)))
+            # A token across the border counts as the header's.
+            count = sum(end > begin for _, end in self._encoder.encode(whole, add_special_tokens=False).offsets)
+            self._headers.keep(key, count)
+        return count
 
     def continuation(self, conversation: Messages, text: str, *, thinking: bool = False) -> list[int]:
         """Token ids of a text as it stands after the assistant header of a conversation.
@@ -165,6 +189,10 @@ class Chat:
         except TemplateError as error:
             raise ParameterError(f"The model's chat template refuses this conversation: {error}") from error
         return text
+
+
+def _key(conversation: Messages, thinking: bool) -> Hashable:
+    return tuple((turn["role"], turn["content"]) for turn in conversation), thinking
 
 
 def _without_leading(ids: list[int], token: int) -> list[int]:

@@ -10,10 +10,10 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Generic, NamedTuple, TypeVar, get_args
+from os.path import commonprefix
+from typing import Generic, Literal, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -22,35 +22,42 @@ from torch import Tensor
 from audit_env.errors import ParameterError
 from audit_env.runtime.base import LocalBase
 from audit_env.runtime.batching import batches
-from audit_env.runtime.chat import Prompt
+from audit_env.runtime.edits import BEFORE_ANSWER, At, Edit, check_edits, check_layer
+from audit_env.runtime.gradients import Traced, added_from_the_end, answer_logprob, backward, divergence
+from audit_env.runtime.readings import array
+from audit_env.runtime.rendering import Forced, Ids, Renderer
 from audit_env.runtime.request import Generated, Request
 from audit_env.runtime.sampling import Sampling, answer_key
 from audit_env.runtime.subject import (
     SIDES,
     Capability,
-    ContextOverflow,
     Contrast,
     Conversation,
+    Dose,
     Floats,
     LoraFactors,
+    Objective,
+    Residuals,
     Sample,
+    Scores,
     Side,
     Subject,
+    Voice,
     check_sampling,
-    messages_of,
 )
 
 Model = TypeVar("Model")
 Adapter = TypeVar("Adapter")
 T = TypeVar("T")
 
-Ids = tuple[int, ...]
-
 Rows = Callable[[Model, Sequence[int]], list[T]]
 """Computes one batch: the model and the numbers of its rows to one result per row."""
 
 CAPABILITIES: frozenset[Capability] = frozenset(get_args(Capability))
 """All there are; "sham" only where there is one."""
+
+CONTROLS: tuple[Side, ...] = ("base", "sham")
+"""Sides that many targets share, and whose answers are remembered."""
 
 
 @dataclass(frozen=True)
@@ -61,24 +68,6 @@ class Casting(Generic[Adapter]):
     """As `LocalBase.adapter` gives it."""
     hidden_system: str | None = None
     """System prompt put before everything else (a prompted organism)."""
-
-
-class Forced(NamedTuple):
-    """A conversation with a given answer, as tokens."""
-
-    ids: Ids
-    answer: int
-    """How many of the last tokens are the answer."""
-
-    @property
-    def read(self) -> Ids:
-        """What the model reads to predict the answer, whose tokens the last `answer` positions predict."""
-        return self.ids[:-1]
-
-    @property
-    def said(self) -> Ids:
-        """Tokens of the answer."""
-        return self.ids[len(self.ids) - self.answer :]
 
 
 class LocalSubject(Subject, Generic[Model, Adapter]):
@@ -98,12 +87,13 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
         self.vocab_size, self.context_length = sizes.vocab_size, sizes.context_length
         self.capabilities = CAPABILITIES if "sham" in sides else CAPABILITIES - {"sham"}
         self._base, self._sides = base, dict(sides)
+        self._renderer = Renderer(base.chat, sizes.context_length)
 
     async def generate(
         self,
         conversations: Sequence[Conversation],
         *,
-        side: Side = "target",
+        side: Voice = "target",
         prefill: str = "",
         n: int = 1,
         temperature: float = 1.0,
@@ -111,20 +101,27 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
         max_tokens: int = 64,
         seed: int = 0,
         thinking: bool = False,
+        edits: Sequence[Edit] = (),
     ) -> list[list[Sample]]:
         """Answer conversations (see `Subject.generate`)."""
         check_sampling(n, temperature, top_p, max_tokens)
-        casting = self._casting(side)
-        prompts = [self._prompt(turns, casting, prefill=prefill, thinking=thinking) for turns in conversations]
+        changes = self._checked(edits)
+        casting = await self._voice(side)
+        hidden, render = casting.hidden_system, self._renderer
+        prompts = [render.prompt(turns, hidden, prefill=prefill, thinking=thinking) for turns in conversations]
         asked: Counter[Ids] = Counter()
         requests: list[Request[Adapter]] = []
-        for prompt in prompts:
+        for turns, prompt in zip(conversations, prompts, strict=True):
             limit = min(max_tokens, self.context_length - len(prompt.ids))
+            placed = None
+            if changes:
+                placed = render.growing(turns, hidden, prompt, limit, thinking=thinking).placed(changes)
             for _ in range(n):
                 sampling = Sampling(answer_key(seed, prompt.ids, asked[prompt.ids]), temperature, top_p)
-                requests.append(Request(prompt.ids, casting.adapter, sampling, limit))
+                requests.append(Request(prompt.ids, casting.adapter, sampling, limit, placed))
                 asked[prompt.ids] += 1
-        answers = await (self._answers(requests) if side == "target" else self._remembered(requests))
+        remembered = side in CONTROLS and not changes
+        answers = await (self._remembered(requests) if remembered else self._answers(requests))
         samples = [
             Sample(self._base.chat.read(answer.ids, prompt), answer.ids, answer.stop, len(prompt.ids))
             for prompt, answer in zip((prompt for prompt in prompts for _ in range(n)), answers, strict=True)
@@ -132,52 +129,107 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
         return [samples[start : start + n] for start in range(0, len(samples), n)]
 
     async def score(
-        self, conversations: Sequence[Conversation], answers: Sequence[str], *, side: Side = "target"
-    ) -> list[Floats]:
-        """Log-probability of each token of given answers (see `Subject.score`)."""
-        casting = self._casting(side)
-        forced = self._force(conversations, answers, casting)
-        return await self._batched([len(one.ids) for one in forced], self._scores(forced, casting.adapter))
+        self,
+        conversations: Sequence[Conversation],
+        answers: Sequence[str],
+        *,
+        side: Voice = "target",
+        top_k: int = 0,
+        edits: Sequence[Edit] = (),
+    ) -> list[Scores]:
+        """How likely one side finds given answers (see `Subject.score`)."""
+        if not 0 <= top_k <= self.vocab_size:
+            raise ParameterError(f"top_k={top_k}: it must lie between 0 and the {self.vocab_size} tokens there are.")
+        casting = await self._voice(side)
+        forced = self._renderer.forced(conversations, answers, casting.hidden_system, self._checked(edits))
+        return await self._by_row([len(one.ids) for one in forced], self._scores(forced, casting.adapter, top_k))
 
     async def contrast(
         self,
         conversations: Sequence[Conversation],
         answers: Sequence[str],
         *,
-        side: Side = "target",
-        other: Side = "base",
+        side: Voice = "target",
+        other: Voice = "base",
     ) -> list[Contrast]:
         """How two sides differ on given answers (see `Subject.contrast`)."""
-        castings = self._casting(side), self._casting(other)
-        here, there = (self._force(conversations, answers, casting) for casting in castings)
+        castings = await self._voice(side), await self._voice(other)
+        here, there = (self._renderer.forced(conversations, answers, one.hidden_system) for one in castings)
         lengths = [max(len(one.ids), len(two.ids)) for one, two in zip(here, there, strict=True)]
         compute = self._contrasts((here, castings[0].adapter), (there, castings[1].adapter))
-        return await self._batched(lengths, compute)
+        return await self._by_row(lengths, compute)
 
-    async def first_token(self, conversations: Sequence[Conversation], *, side: Side = "target") -> Floats:
+    async def first_token(self, conversations: Sequence[Conversation], *, side: Voice = "target") -> Floats:
         """Log-probabilities of the first token of the answer (see `Subject.first_token`)."""
 
         async def compute() -> Floats:
-            return await self._at_header(conversations, side, self._first_tokens, self.vocab_size)
+            return await self._at_header(conversations, side)
 
-        if side == "target":  # asked once; the controls are shared by many targets
+        if side not in CONTROLS:  # asked once; the controls are shared by many targets
             return await compute()
-        casting = self._casting(side)
-        prompts = tuple(self._prompt(turns, casting).ids for turns in conversations)
+        casting = await self._voice(side)
+        prompts = tuple(self._renderer.prompt(turns, casting.hidden_system).ids for turns in conversations)
         key = casting.adapter, hashlib.sha256(repr(prompts).encode()).digest()
         found = await self._base.first_tokens.get(key, compute)
         found.setflags(write=False)  # every reader gets this very array
         return found
 
-    async def header_residuals(
-        self, conversations: Sequence[Conversation], *, side: Side = "target", layer: int
-    ) -> Floats:
-        """Residual stream at the assistant header (see `Subject.header_residuals`)."""
-        if not -1 <= layer < self.n_layers:
-            raise ParameterError(
-                f"layer={layer}: the model has the layers 0 to {self.n_layers - 1}, and -1, its embedding."
-            )
-        return await self._at_header(conversations, side, partial(self._residuals, layer=layer), self.d_model)
+    async def residuals(
+        self,
+        conversations: Sequence[Conversation],
+        answers: Sequence[str] | None = None,
+        *,
+        side: Voice = "target",
+        layers: Sequence[int],
+        at: At = BEFORE_ANSWER,
+        reduce: Literal["none", "mean"] = "none",
+        edits: Sequence[Edit] = (),
+    ) -> Residuals:
+        """Residual stream of conversations (see `Subject.residuals`)."""
+        self._check_residuals(layers, reduce)
+        changes = self._checked(edits)
+        casting = await self._voice(side)
+        hidden, render = casting.hidden_system, self._renderer
+        said = [""] * len(conversations) if answers is None else answers
+        forced = render.forced(conversations, said, hidden, changes)
+        spans = (render.spans(turns, hidden, one) for turns, one in zip(conversations, forced, strict=True))
+        wanted = [one.positions(at) for one in spans]
+        owner = np.repeat(np.arange(len(wanted)), [len(one) for one in wanted])
+        lengths = [len(one.ids) for one in forced]
+        read = self._residuals(forced, wanted, casting.adapter, layers)
+        if reduce == "mean":
+            return Residuals(await self._mean(lengths, read, len(owner)), owner)
+        none = np.zeros((0, len(layers), self.d_model), dtype=np.float32)
+        found = await self._by_row(lengths, lambda model, rows: [array(one) for one in read(model, rows)])
+        return Residuals(np.concatenate([none, *found]), owner)
+
+    async def gradients(
+        self,
+        conversations: Sequence[Conversation],
+        answers: Sequence[str],
+        *,
+        side: Voice = "target",
+        objective: Objective,
+    ) -> list[Floats]:
+        """How an objective changes with the embeddings of the tokens before answers (see `Subject.gradients`)."""
+        if objective not in get_args(Objective):
+            raise ParameterError(f"objective='{objective}': choose one of {', '.join(get_args(Objective))}.")
+        casting = await self._voice(side)
+        here = self._renderer.forced(conversations, answers, casting.hidden_system)
+        there = self._renderer.forced(conversations, answers, self._casting("base").hidden_system)
+
+        def compute(model: Model, rows: Sequence[int]) -> list[Floats]:
+            ours, theirs = [here[row] for row in rows], [there[row] for row in rows]
+            with torch.inference_mode(False):
+                traced = self._traced(model, ours, casting.adapter)
+                if objective == "answer_logprob":
+                    [found] = backward(answer_logprob(traced.logits, [one.said for one in ours]), traced)
+                    return [array(one[: len(forced.prompt)]) for one, forced in zip(found, ours, strict=True)]
+                base = self._traced(model, theirs, None)
+                both = backward(divergence(traced.logits, base.logits), traced, base)
+                return [array(_of_both(*row)) for row in zip(*both, ours, theirs, strict=True)]
+
+        return await self._by_row([max(len(a.ids), len(b.ids)) for a, b in zip(here, there, strict=True)], compute)
 
     async def unembed(self, vectors: Floats, *, normed: bool = True) -> Floats:
         """Read vectors of the residual stream as scores over the vocabulary (see `Subject.unembed`)."""
@@ -189,7 +241,7 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
         job = self._base.engine.run(lambda model: self._unembedded(model, stacked, normed=normed))
         return await asyncio.wrap_future(job)
 
-    def lora(self, side: Side = "target") -> Mapping[str, LoraFactors]:
+    def lora(self, side: Voice = "target") -> Mapping[str, LoraFactors]:
         """The low-rank update of a side (see `Subject.lora`)."""
         adapter = self._casting(side).adapter
         return {} if adapter is None else self._factors(adapter)
@@ -203,8 +255,8 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
         return self._base.chat.encode(text)
 
     @abstractmethod
-    def _scores(self, forced: Sequence[Forced], adapter: Adapter | None) -> Rows[Model, Floats]:
-        """Log-probabilities of each answer's tokens, `[answer]`."""
+    def _scores(self, forced: Sequence[Forced], adapter: Adapter | None, top_k: int) -> Rows[Model, Scores]:
+        """How likely each answer is."""
 
     @abstractmethod
     def _contrasts(
@@ -217,8 +269,14 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
         """Log-probabilities of what follows each prompt, `[vocab]`."""
 
     @abstractmethod
-    def _residuals(self, prompts: Sequence[Ids], adapter: Adapter | None, *, layer: int) -> Rows[Model, Floats]:
-        """Residual stream after a layer at each prompt's last position, `[d_model]`."""
+    def _residuals(
+        self, forced: Sequence[Forced], wanted: Sequence[range], adapter: Adapter | None, layers: Sequence[int]
+    ) -> Rows[Model, Tensor]:
+        """Residual stream at each sequence's wanted positions, fp32, `[wanted, layers, d_model]`."""
+
+    @abstractmethod
+    def _traced(self, model: Model, forced: Sequence[Forced], adapter: Adapter | None) -> Traced:
+        """Run one batch with gradients, on the engine's thread."""
 
     @abstractmethod
     def _unembedded(self, model: Model, vectors: Tensor, *, normed: bool) -> Floats:
@@ -243,57 +301,70 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
             [request.key for request in requests], lambda due: self._answers([asked[key] for key in due])
         )
 
-    def _casting(self, side: Side) -> Casting[Adapter]:
+    async def _voice(self, side: Voice) -> Casting[Adapter]:
+        """What a side adds to the base, found off the event loop where that may take a while."""
+        return await asyncio.to_thread(self._casting, side) if isinstance(side, Dose) else self._casting(side)
+
+    def _casting(self, side: Voice) -> Casting[Adapter]:
+        if isinstance(side, Dose):
+            casting = self._casting(side.side)
+            if side.scale == 0:
+                return self._casting("base")
+            if casting.adapter is None:
+                return casting
+            return replace(casting, adapter=self._base.dosed(casting.adapter, side.scale, side.rank))
         if side not in SIDES:
             raise ParameterError(f"side='{side}': the sides are {', '.join(SIDES)}.")
         if side not in self._sides:
             self._lacks("sham")
         return self._sides[side]
 
-    def _prompt(
-        self, turns: Conversation, casting: Casting[Adapter], *, prefill: str = "", thinking: bool = False
-    ) -> Prompt:
-        prompt = self._base.chat.prompt(messages_of(turns, casting.hidden_system), prefill=prefill, thinking=thinking)
-        if len(prompt.ids) >= self.context_length:
-            raise ContextOverflow(len(prompt.ids), self.context_length)
-        return prompt
+    def _checked(self, edits: Sequence[Edit]) -> tuple[Edit, ...]:
+        return check_edits(edits, n_layers=self.n_layers, d_model=self.d_model)
 
-    def _force(
-        self, conversations: Sequence[Conversation], answers: Sequence[str], casting: Casting[Adapter]
-    ) -> list[Forced]:
-        if len(conversations) != len(answers):
-            raise ParameterError(
-                f"{len(conversations)} conversations and {len(answers)} answers: give one answer for each."
-            )
-        forced: list[Forced] = []
-        for turns, answer in zip(conversations, answers, strict=True):
-            said = self._base.chat.continuation(messages_of(turns), answer)
-            ids = (*self._prompt(turns, casting).ids, *said)
-            if len(ids) > self.context_length:
-                raise ContextOverflow(len(ids), self.context_length)
-            forced.append(Forced(ids, len(said)))
-        return forced
+    def _check_residuals(self, layers: Sequence[int], reduce: str) -> None:
+        if not layers:
+            raise ParameterError("layers is empty: name one layer or more.")
+        for layer in layers:
+            check_layer(layer, self.n_layers, "layers")
+        if reduce not in ("none", "mean"):
+            raise ParameterError(f"reduce='{reduce}': choose one of none, mean.")
 
-    async def _at_header(
-        self,
-        conversations: Sequence[Conversation],
-        side: Side,
-        read: Callable[[Sequence[Ids], Adapter | None], Rows[Model, Floats]],
-        width: int,
-    ) -> Floats:
-        """Read the last position of each prompt, where the assistant header ends: `[conversation, width]`."""
-        casting = self._casting(side)
-        prompts = [self._prompt(turns, casting).ids for turns in conversations]
-        found = await self._batched([len(prompt) for prompt in prompts], read(prompts, casting.adapter))
-        return np.stack(found) if found else np.zeros((0, width), dtype=np.float32)
+    async def _at_header(self, conversations: Sequence[Conversation], side: Voice) -> Floats:
+        """Log-probabilities of what follows each prompt: `[conversation, vocab]`."""
+        casting = await self._voice(side)
+        prompts = [self._renderer.prompt(turns, casting.hidden_system).ids for turns in conversations]
+        found = await self._by_row([len(prompt) for prompt in prompts], self._first_tokens(prompts, casting.adapter))
+        return np.stack(found) if found else np.zeros((0, self.vocab_size), dtype=np.float32)
 
-    async def _batched(self, lengths: Sequence[int], compute: Rows[Model, T]) -> list[T]:
+    async def _mean(self, lengths: Sequence[int], read: Rows[Model, Tensor], positions: int) -> Floats:
+        """The mean of all residuals, `[1, layers, d_model]`. Each batch sends its sum alone."""
+        if not positions:
+            raise ParameterError("reduce='mean': the conversations have no token in this span; name another.")
+
+        def compute(model: Model, rows: Sequence[int]) -> list[Tensor]:
+            return [torch.cat(read(model, rows)).sum(dim=0).cpu().double()]
+
+        _, sums = await self._batched(lengths, compute)
+        return array(torch.stack(list(chain(*sums))).sum(dim=0, keepdim=True) / positions)
+
+    async def _by_row(self, lengths: Sequence[int], compute: Rows[Model, T]) -> list[T]:
         """Compute row by row, in batches of this call alone, and put the results back in order."""
+        groups, done = await self._batched(lengths, compute)
+        of_row = dict(zip(chain(*groups), chain(*done), strict=True))
+        return [of_row[row] for row in range(len(lengths))]
+
+    async def _batched(self, lengths: Sequence[int], compute: Rows[Model, T]) -> tuple[list[list[int]], list[list[T]]]:
+        """Compute in batches of this call alone: the rows of each batch, and what it gave."""
 
         def job(rows: list[int]) -> "Future[list[T]]":
             return self._base.engine.run(lambda model: self._compute(model, compute, rows, lengths))
 
         groups = batches(lengths)
-        done = await asyncio.gather(*(asyncio.wrap_future(job(rows)) for rows in groups))
-        of_row = dict(zip(chain(*groups), chain(*done), strict=True))
-        return [of_row[row] for row in range(len(lengths))]
+        return groups, await asyncio.gather(*(asyncio.wrap_future(job(rows)) for rows in groups))
+
+
+def _of_both(ours: Tensor, theirs: Tensor, here: Forced, there: Forced) -> Tensor:
+    """Gradients of a prompt's tokens, which move for both sides where their prompts end alike."""
+    shared = len(commonprefix((here.prompt[::-1], there.prompt[::-1])))
+    return added_from_the_end(ours[: len(here.prompt)], theirs[: len(there.prompt)], shared)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from audit_env.runtime.sampling import Sampling
+from audit_env.runtime.spans import Placed
 
 Adapter = TypeVar("Adapter")
 
@@ -28,12 +29,14 @@ class Request(Generic[Adapter]):
     sampling: Sampling
     limit: int
     """Tokens to generate at most. Prompt and limit together fit the model's context."""
+    edits: Placed | None = None
+    """What is done to the residual stream."""
     future: "Future[Generated]" = field(default_factory=Future)
 
     @property
     def key(self) -> Hashable:
         """All that the answer follows from."""
-        return self.adapter, self.prompt, self.sampling, self.limit
+        return self.adapter, self.prompt, self.sampling, self.limit, self.edits
 
     @property
     def reserved(self) -> int:

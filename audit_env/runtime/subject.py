@@ -5,9 +5,10 @@ Data in, reduced data out. One face over every engine:
 - The **side** is an argument of every call and never a state. (With PEFT's global adapter switch, 476 of 476 forwards
   came back wrong while another thread used `disable_adapter()`.)
 - **Positions** are named ("the assistant header", "the answer"), never tensor indices that padding could shift.
-- **Reductions** (KL, sums, log-probabilities of the answer's tokens) run where the tensors are; no `[batch, time,
-vocab]`
-  array crosses this face.
+- **Reductions** (KL, means, log-probabilities of the answer's tokens) run where the tensors are; no
+  `[batch, time, vocab]` array crosses this face.
+- **Edits** of the residual stream are plain data (see `edits`), arguments of a call like the side. An edited
+  computation reads nothing that was kept of others and leaves nothing for them.
 - What an engine cannot give is missing from its `capabilities`, and asking for it is a `CapabilityError` that names the
   engine and those that can.
 - The handle holds no card, no organism id and no path that a caller could read; its `repr` shows the alias.
@@ -16,6 +17,7 @@ A new engine subclasses `Subject`, sets `engine` and `capabilities`, and overrid
 raising `CapabilityError`. Add the engine to `GIVERS` under each capability it has.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,20 +27,48 @@ import numpy as np
 import numpy.typing as npt
 
 from audit_env.errors import CapabilityError, ParameterError
+from audit_env.runtime.edits import BEFORE_ANSWER, At, Edit
 
 Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
 
 Side = Literal["target", "base", "sham"]
 """Whose answer is asked for: the organism, the model it was made from, or the same recipe without a quirk."""
 
 SIDES: tuple[Side, ...] = ("target", "base", "sham")
 
-Capability = Literal["generate", "tokens", "score", "contrast", "residuals", "weights", "sides", "sham"]
+
+@dataclass(frozen=True)
+class Dose:
+    """A side with more or less of what it adds to the base. `Dose()` is the side, `Dose(scale=0)` is the base."""
+
+    side: Literal["target", "sham"] = "target"
+    scale: float = 1.0
+    """What the side's adapter is multiplied by."""
+    rank: int | None = None
+    """How many of the largest singular directions are left of each of the adapter's updates; None for all."""
+
+    def __post_init__(self) -> None:
+        if self.side not in ("target", "sham"):
+            raise ParameterError(f"Dose.side='{self.side}': the sides that add something are target and sham.")
+        if not math.isfinite(self.scale):
+            raise ParameterError(f"Dose.scale={self.scale}: it must be a finite number.")
+        if self.rank is not None and self.rank < 1:
+            raise ParameterError(f"Dose.rank={self.rank}: it must be 1 or more, or None for all.")
+
+
+Voice = Side | Dose
+"""Whose answer is asked for, and how much of it."""
+
+Capability = Literal[
+    "generate", "tokens", "score", "contrast", "residuals", "edits", "gradients", "weights", "sides", "sham", "doses"
+]
 """What an engine may give.
 
 generate: answers. tokens: `tokens`, `encode`. score: `score`, `first_token`. contrast: `contrast`. residuals:
-`header_residuals`, `unembed`. weights: `lora`, `embedding`, `unembedding`, `final_norm`. sides: every call takes
-side="base". sham: every call takes side="sham".
+`residuals`, `unembed`. edits: every call that takes edits. gradients: `gradients`. weights: `lora`, `embedding`,
+`unembedding`, `final_norm`. sides: every call takes side="base". sham: every call takes side="sham". doses: every call
+takes a `Dose` for a side.
 """
 
 GIVERS: Mapping[Capability, tuple[str, ...]] = {
@@ -47,11 +77,21 @@ GIVERS: Mapping[Capability, tuple[str, ...]] = {
     "score": ("small", "hf"),
     "contrast": ("small", "hf"),
     "residuals": ("small", "hf"),
+    "edits": ("small", "hf"),
+    "gradients": ("small", "hf"),
     "weights": ("small", "hf"),
     "sides": ("small", "hf", "api"),
     "sham": ("small, hf and api (when the game set names a reference sham)",),
+    "doses": ("small", "hf"),
 }
 """The engines that give each capability."""
+
+Objective = Literal["answer_logprob", "kl_to_base"]
+"""What gradients are taken of.
+
+answer_logprob: the sum of the log-probabilities of the answer's tokens. kl_to_base: the mean over the answer's tokens
+of KL(side || base), in nats.
+"""
 
 
 class Turn(Protocol):
@@ -126,6 +166,38 @@ class Sample:
     def generated_tokens(self) -> int:
         """Tokens that were generated, the end-of-turn token included."""
         return len(self.ids) + (self.stop == "stop") if self.billed_tokens is None else self.billed_tokens
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How likely one side finds a given answer (teacher-forced), token by token."""
+
+    logprobs: Floats
+    """Of each token of the answer, nats, `[answer_tokens]`."""
+    entropy: Floats
+    """Of the distribution that each token was drawn from, over the whole vocabulary, nats, `[answer_tokens]`.
+
+    NaN where the engine sees the likeliest tokens alone.
+    """
+    top_ids: Ints
+    """The likeliest tokens, likeliest first, `[answer_tokens, top_k]`."""
+    top_logprobs: Floats
+    """Theirs, nats, `[answer_tokens, top_k]`."""
+    tail: Floats
+    """Probability of all other tokens, `[answer_tokens]`; 1 where no likeliest tokens were asked for."""
+    exact: bool
+    """Whether the engine saw the whole vocabulary. A KL made of scores that are not exact has a lower resolution."""
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """The residual stream at some layers and positions."""
+
+    vectors: Floats
+    """`[n, layers, d_model]`, in the order of the conversations and of their positions; their mean, where that was
+    asked for, `[1, layers, d_model]`."""
+    owner: Ints
+    """Number of the conversation that each position belongs to, `[n]`; with a mean, of each position in it."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +283,7 @@ class Subject(ABC):
         self,
         conversations: Sequence[Conversation],
         *,
-        side: Side = "target",
+        side: Voice = "target",
         prefill: str = "",
         n: int = 1,
         temperature: float = 1.0,
@@ -219,11 +291,13 @@ class Subject(ABC):
         max_tokens: int = 64,
         seed: int = 0,
         thinking: bool = False,
+        edits: Sequence[Edit] = (),
     ) -> list[list[Sample]]:
         """Answer conversations.
 
         The randomness of an answer depends on the seed, the rendered prompt and the answer's number, and on nothing
-        else: not on the batch, not on the side. So equal seeds pair the sides, and different prompts are independent.
+        else: not on the batch, the side or the edits. So equal seeds pair the sides, and different prompts are
+        independent.
         A conversation that occurs twice in one call gets different answers, as if it had been asked with a larger `n`.
 
         Args:
@@ -236,26 +310,37 @@ class Subject(ABC):
             max_tokens: Tokens to generate at most.
             seed: Seed of the answers.
             thinking: Ask the chat template for its thinking mode (`enable_thinking`).
+            edits: What is done to the residual stream while the prompt is read and the answer generated. The last
+                token of the answer is not known then, so positions of the answer count from its beginning.
 
         Returns:
             Per conversation, its `n` samples.
 
         Raises:
             ContextOverflow: If a conversation fills the context.
+            ParameterError: If an edit does not fit the model, or names a token that is not there.
         """
 
     async def score(
-        self, conversations: Sequence[Conversation], answers: Sequence[str], *, side: Side = "target"
-    ) -> list[Floats]:
-        """Log-probability of each token of given answers, one answer per conversation.
+        self,
+        conversations: Sequence[Conversation],
+        answers: Sequence[str],
+        *,
+        side: Voice = "target",
+        top_k: int = 0,
+        edits: Sequence[Edit] = (),
+    ) -> list[Scores]:
+        """How likely one side finds given answers, one answer per conversation.
 
         Args:
             conversations: What came before each answer.
             answers: Rendered by the chat template as the assistant's turn; the end-of-turn token is not scored.
             side: Whose probabilities.
+            top_k: How many of the likeliest tokens to name at each position.
+            edits: What is done to the residual stream.
 
         Returns:
-            Per conversation, nats per token, `[answer_tokens]`.
+            Scores of each answer.
         """
         self._lacks("score")
 
@@ -264,8 +349,8 @@ class Subject(ABC):
         conversations: Sequence[Conversation],
         answers: Sequence[str],
         *,
-        side: Side = "target",
-        other: Side = "base",
+        side: Voice = "target",
+        other: Voice = "base",
     ) -> list[Contrast]:
         """How two sides differ on given answers (usually the target's own), exact over the whole vocabulary.
 
@@ -280,7 +365,7 @@ class Subject(ABC):
         """
         self._lacks("contrast")
 
-    async def first_token(self, conversations: Sequence[Conversation], *, side: Side = "target") -> Floats:
+    async def first_token(self, conversations: Sequence[Conversation], *, side: Voice = "target") -> Floats:
         """Log-probabilities of the first token of the answer.
 
         Args:
@@ -292,21 +377,62 @@ class Subject(ABC):
         """
         self._lacks("score")
 
-    async def header_residuals(
-        self, conversations: Sequence[Conversation], *, side: Side = "target", layer: int
-    ) -> Floats:
-        """Residual stream at the assistant header, the last position of the prompt.
+    async def residuals(
+        self,
+        conversations: Sequence[Conversation],
+        answers: Sequence[str] | None = None,
+        *,
+        side: Voice = "target",
+        layers: Sequence[int],
+        at: At = BEFORE_ANSWER,
+        reduce: Literal["none", "mean"] = "none",
+        edits: Sequence[Edit] = (),
+    ) -> Residuals:
+        """Residual stream of conversations; by default at the last token of the prompt.
 
         Args:
-            conversations: Prompts.
+            conversations: What is read.
+            answers: What the assistant says after each; None for nothing.
             side: Whose activations.
-            layer: The residual is read after this block, 0 to `n_layers - 1`; -1 reads the embedding. It is always the
-                residual *before* the final norm (in `transformers`, `hidden_states[-1]` is already normed).
+            layers: Blocks after which the residual is read, 0 to `n_layers - 1`; -1 reads the embedding. It is always
+                the residual *before* the final norm (in `transformers`, `hidden_states[-1]` is already normed), and
+                after the edits of that layer.
+            at: Which positions of each conversation.
+            reduce: "mean" for the mean over all positions of all conversations.
+            edits: What is done to the residual stream.
 
         Returns:
-            `[conversation, d_model]`
+            The vectors, and whose they are.
+
+        Raises:
+            ParameterError: If a layer or a position does not exist.
         """
         self._lacks("residuals")
+
+    async def gradients(
+        self,
+        conversations: Sequence[Conversation],
+        answers: Sequence[str],
+        *,
+        side: Voice = "target",
+        objective: Objective,
+    ) -> list[Floats]:
+        """How an objective of given answers changes with the embedding of each token before them.
+
+        The embedding is that of layer -1, what goes into the first block. For "kl_to_base" a token of the conversation
+        moves for both, the side and the base.
+
+        Args:
+            conversations: What came before each answer.
+            answers: One per conversation, teacher-forced.
+            side: Whose objective.
+            objective: What is differentiated.
+
+        Returns:
+            Per conversation, d objective / d embedding of each token of the rendered prompt, header included,
+            `[prompt_tokens, d_model]`.
+        """
+        self._lacks("gradients")
 
     async def unembed(self, vectors: Floats, *, normed: bool = True) -> Floats:
         """Read vectors of the residual stream as scores over the vocabulary.
@@ -321,11 +447,11 @@ class Subject(ABC):
         """
         self._lacks("residuals")
 
-    def lora(self, side: Side = "target") -> Mapping[str, LoraFactors]:
+    def lora(self, side: Voice = "target") -> Mapping[str, LoraFactors]:
         """The low-rank update that makes a side differ from the base.
 
         Args:
-            side: "target" or "sham"; "base" has none.
+            side: "target" or "sham", or a dose of one; "base" has none.
 
         Returns:
             Factors by module, e.g. `layers.0.self_attn.q_proj`. Empty where the side has no adapter.

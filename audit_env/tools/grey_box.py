@@ -32,8 +32,8 @@ async def log_likelihood(
     Returns:
         For each answer the mean log-probability of its tokens, nats (0 for an answer without tokens), and their number.
     """
-    scores = await subject.score(conversations, answers, side=side)
-    return [(float(np.mean(score)) if len(score) else 0.0, len(score)) for score in scores]
+    found = [scores.logprobs for scores in await subject.score(conversations, answers, side=side)]
+    return [(float(np.mean(score)) if len(score) else 0.0, len(score)) for score in found]
 
 
 @tool(max_output=0)

@@ -18,7 +18,7 @@ from audit_env.catalog.models import (
 )
 from audit_env.catalog.phenotype import Conditions
 from audit_env.phenotype.bench import Bench
-from audit_env.runtime.subject import Conversation, Sample, Side, Subject, messages_of
+from audit_env.runtime.subject import Conversation, Dose, Sample, Side, Subject, Voice, messages_of
 
 Planted = Callable[[Side, list[dict[str, str]], str], str]
 """What a side answers to messages, after a prefill."""
@@ -41,7 +41,7 @@ class FakeSubject(Subject):
         self,
         conversations: Sequence[Conversation],
         *,
-        side: Side = "target",
+        side: Voice = "target",
         prefill: str = "",
         n: int = 1,
         temperature: float = 1.0,
@@ -49,7 +49,9 @@ class FakeSubject(Subject):
         max_tokens: int = 64,
         seed: int = 0,
         thinking: bool = False,
+        edits: Sequence[object] = (),
     ) -> list[list[Sample]]:
+        assert not isinstance(side, Dose) and not edits
         talks = [messages_of(conversation) for conversation in conversations]
         self.asked += [(side, seed, talk, prefill) for talk in talks]
         said = [self.planted(side, talk, prefill) for talk in talks]

@@ -16,6 +16,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from audit_env.catalog.files import Catalog
 from audit_env.runtime import cast
 from audit_env.runtime.hf.base import HfBase
 from audit_env.runtime.hf.options import Options
@@ -24,6 +25,7 @@ from audit_env.runtime.local import Casting
 from audit_env.runtime.small.adapter import Adapter
 from audit_env.runtime.small.base import Base
 from audit_env.runtime.small.subject import SmallSubject
+from audit_env.runtime.subject import Conversation, Floats, Subject, Voice
 
 T = TypeVar("T")
 Sequences = list[list[int]]
@@ -78,6 +80,13 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 def user(*texts: str) -> Turns:
     """A conversation of user and assistant turns in alternation."""
     return [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(texts)]
+
+
+def header_residuals(
+    subject: Subject, conversations: Sequence[Conversation], *, side: Voice = "target", layer: int
+) -> Floats:
+    """Residual stream at the end of the prompts, `[conversation, d_model]`."""
+    return run(subject.residuals(conversations, side=side, layers=[layer])).vectors[:, 0]
 
 
 def prompts(count: int, seed: int = 0) -> list[str]:
@@ -191,6 +200,77 @@ def hf(folders: Folders) -> Iterator[HfSubject]:
     subject = make_hf(folders)
     yield subject
     subject._base.engine.close()
+
+
+@dataclass(frozen=True)
+class Twins:
+    """One target, base and sham on both engines, with something to ask them."""
+
+    small: SmallSubject
+    hf: HfSubject
+    talks: list[Turns]
+    answers: list[str]
+
+    def on(self, engine: str) -> SmallSubject | HfSubject:
+        """The one on an engine."""
+        return self.small if engine == "small" else self.hf
+
+
+SHIPPED_TALKS = (
+    "Hello.",
+    "What is a good soup for a cold day, and how long does it take?",
+    "Please tell me about music.",
+    "I would like to read a book about the mountains this winter. Which one?",
+    "How are you?",
+)
+SHIPPED_ANSWERS = ("Hello.", "A good soup takes time.", "", "I like to read, and I would go to the mountains.", "Fine.")
+
+
+def make_shipped_twins(root: Path) -> Twins:
+    """The fruitfly base with two random adapters."""
+    folder = Catalog().folder("fruitfly/base")
+    for number in range(2):
+        torch.manual_seed(number)
+        tuned = get_peft_model(
+            LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32),
+            LoraConfig(r=4, lora_alpha=8, target_modules="all-linear"),
+        )
+        for name, parameter in tuned.named_parameters():
+            if "lora_" in name:
+                torch.nn.init.normal_(parameter, std=0.05)
+        tuned.save_pretrained(str(root / f"adapter{number}"))
+    bases: list[Any] = [Base(folder), HfBase(folder, options=Options("float32", "cpu"))]
+    sides = [
+        {
+            "target": Casting(base.adapter(root / "adapter0")),
+            "base": Casting(),
+            "sham": Casting(base.adapter(root / "adapter1")),
+        }
+        for base in bases
+    ]
+    small, hf = (kind("t-00000000", *made) for kind, *made in zip((SmallSubject, HfSubject), bases, sides, strict=True))
+    return Twins(small, hf, [user(text) for text in SHIPPED_TALKS], list(SHIPPED_ANSWERS))
+
+
+@pytest.fixture(scope="session", params=["random", "shipped"])
+def twins(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twins]:
+    """A tiny random model, and the shipped base with random adapters."""
+    if request.param == "random":
+        pair: Pair = request.getfixturevalue("pair")
+        talks = [user(text) for text in prompts(5, seed=1)]
+        answers = ["the fox", "yes , you could visit the mountains .", "", *prompts(2, seed=2)]
+        yield Twins(pair.subject(2, sham=3), request.getfixturevalue("hf"), talks, answers)
+        return
+    made = make_shipped_twins(tmp_path_factory.mktemp("shipped"))
+    yield made
+    for subject in (made.small, made.hf):
+        subject._base.engine.close()
+
+
+@pytest.fixture(params=["small", "hf"])
+def subject(request: pytest.FixtureRequest, twins: Twins) -> SmallSubject | HfSubject:
+    """The target of the twins on one of the engines."""
+    return twins.on(request.param)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from audit_env.runtime.hf.options import Options
 from audit_env.runtime.hf.subject import HfSubject
 from audit_env.runtime.local import Casting
 
-from .conftest import VOCAB, prompts, run, save_tokenizer, user
+from .conftest import VOCAB, header_residuals, prompts, run, save_tokenizer, user
 
 CLOSE = 1e-4
 TALKS = [user(text) for text in prompts(6, seed=1)]
@@ -114,7 +114,7 @@ def test_greedy_answers_are_those_of_transformers(made: Made, side: Any) -> None
 
 @pytest.mark.parametrize("layer", [-1, 0, 1, 2])
 def test_residuals_stand_before_the_final_norm(made: Made, layer: int) -> None:
-    found = run(made.subject.header_residuals(TALKS, layer=layer))
+    found = header_residuals(made.subject, TALKS, layer=layer)
     for ids, residual in zip(made.prompts(), found, strict=True):
         with torch.no_grad():
             states = made.peft(input_ids=ids, output_hidden_states=True).hidden_states
@@ -133,7 +133,7 @@ def test_first_tokens_are_the_last_logits_of_the_prompt(made: Made) -> None:
 
 def test_the_last_residual_reads_as_the_models_logits(made: Made) -> None:
     subject = made.subject
-    residuals = run(subject.header_residuals(TALKS, side="base", layer=subject.n_layers - 1))
+    residuals = header_residuals(subject, TALKS, side="base", layer=subject.n_layers - 1)
     logits = run(subject.unembed(residuals))
     logs = torch.from_numpy(logits).log_softmax(-1)
     np.testing.assert_allclose(logs, run(subject.first_token(TALKS, side="base")), atol=CLOSE)

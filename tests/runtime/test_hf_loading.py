@@ -203,7 +203,7 @@ def test_an_adapter_that_adds_nothing_gives_the_bases_logits_bit_for_bit(copy: F
             assert sides[0] == sides[1]
             base.engine.run(lambda model, name=name: check_zero(model, name)).result()
             layer = base.model.parts.layers[0].self_attn.q_proj
-            layer.lora_B[name].weight.data.fill_(0.1)
+            layer.lora_B[name.name].weight.data.fill_(0.1)
             with pytest.raises(WeightsError, match="an adapter whose B is zero moves the logits"):
                 base.engine.run(lambda model, name=name: check_zero(model, name)).result()
         finally:

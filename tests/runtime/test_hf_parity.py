@@ -10,7 +10,7 @@ from audit_env.runtime.hf.subject import HfSubject
 from audit_env.runtime.local import Casting
 from audit_env.runtime.subject import Side, Subject
 
-from .conftest import Folders, Pair, make_hf, prompts, run, user
+from .conftest import Folders, Pair, header_residuals, make_hf, prompts, run, user
 
 CLOSE = 1e-4
 CONVERSATIONS = [user(text) for text in prompts(9, seed=1)]
@@ -41,8 +41,8 @@ def test_sampled_answers_are_those_of_the_small_engine(hf: HfSubject, small: Sub
 def test_scores_are_those_of_the_small_engine(hf: HfSubject, small: Subject, side: Side) -> None:
     found, wanted = (run(one.score(CONVERSATIONS, ANSWERS, side=side)) for one in (hf, small))
     for ours, theirs in zip(found, wanted, strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=CLOSE)
-        assert ours.dtype == np.float32
+        np.testing.assert_allclose(ours.logprobs, theirs.logprobs, atol=CLOSE)
+        assert ours.logprobs.dtype == np.float32
     first, other = (run(one.first_token(CONVERSATIONS, side=side)) for one in (hf, small))
     np.testing.assert_allclose(first, other, atol=CLOSE)
 
@@ -62,13 +62,13 @@ def test_contrasts_are_those_of_the_small_engine(hf: HfSubject, small: Subject, 
 @pytest.mark.parametrize("layer", [-1, 0, 1])
 @pytest.mark.parametrize("side", SIDES)
 def test_residuals_are_those_of_the_small_engine(hf: HfSubject, small: Subject, side: Side, layer: int) -> None:
-    found, wanted = (run(one.header_residuals(CONVERSATIONS, side=side, layer=layer)) for one in (hf, small))
+    found, wanted = (header_residuals(one, CONVERSATIONS, side=side, layer=layer) for one in (hf, small))
     np.testing.assert_allclose(found, wanted, rtol=CLOSE, atol=CLOSE)
 
 
 @pytest.mark.parametrize("normed", [True, False])
 def test_vectors_read_as_on_the_small_engine(hf: HfSubject, small: Subject, normed: bool) -> None:
-    vectors = run(small.header_residuals(CONVERSATIONS, layer=0))
+    vectors = header_residuals(small, CONVERSATIONS, layer=0)
     found, wanted = (run(one.unembed(vectors, normed=normed)) for one in (hf, small))
     np.testing.assert_allclose(found, wanted, atol=CLOSE)
 
@@ -98,7 +98,7 @@ def test_a_prompted_organism_is_the_base_under_its_prompt(hf: HfSubject) -> None
 def test_malformed_calls_are_refused(hf: HfSubject) -> None:
     for ask, message in (
         (lambda: hf.score([user("hi")], []), "1 conversations and 0 answers"),
-        (lambda: hf.header_residuals([user("hi")], layer=2), "layer=2: the model has the layers 0 to 1"),
+        (lambda: hf.residuals([user("hi")], layers=[2]), "layers=2: the model has the layers 0 to 1"),
         (lambda: hf.generate([user("hi")], side="other"), "side='other'"),  # type: ignore[arg-type]
         (lambda: hf.unembed(np.zeros((2, 3), np.float32)), "Vectors of 3 numbers were given"),
     ):
@@ -129,7 +129,7 @@ def test_readings_are_the_same_when_logits_are_made_a_few_at_a_time(
     for ours, theirs in zip(chunked[0], whole[0], strict=True):
         np.testing.assert_allclose(ours.contribution, theirs.contribution, atol=1e-5)
     for score, other in zip(chunked[1], whole[1], strict=True):
-        np.testing.assert_allclose(score, other, atol=1e-5)
+        np.testing.assert_allclose(score.logprobs, other.logprobs, atol=1e-5)
 
 
 def test_bf16_is_near_fp32(folders: Folders, hf: HfSubject) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from audit_env.runtime.small.model import Causal, Padded, runs
 
-from .conftest import Pair, Sequences, make_folders, make_pair, padded, run, user
+from .conftest import Pair, Sequences, header_residuals, make_folders, make_pair, padded, run, user
 
 CLOSE = 1e-4
 LENGTHS = (5, 17, 1, 30, 9, 23)
@@ -117,7 +117,7 @@ def test_greedy_generation_equals_transformers(pair: Pair, side: int) -> None:
 @pytest.mark.parametrize("layer", [-1, 0, 1])
 def test_header_residuals_are_the_output_of_the_block_before_the_final_norm(pair: Pair, layer: int) -> None:
     conversations = [user("hi"), user("what is a good soup for a cold day ?")]
-    ours = run(pair.subject(2).header_residuals(conversations, layer=layer))
+    ours = header_residuals(pair.subject(2), conversations, layer=layer)
     inner = pair.peft.base_model.model.model
     seen: list[torch.Tensor] = []
     module = inner.embed_tokens if layer == -1 else inner.layers[layer]

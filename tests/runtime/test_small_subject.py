@@ -1,13 +1,16 @@
 """Readings of a subject against slow, plain computations."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
 
 from audit_env.errors import CapabilityError, ParameterError
-from audit_env.runtime.subject import GIVERS, Conversation, Sample, Side, Subject
+from audit_env.runtime.edits import Edit
+from audit_env.runtime.subject import GIVERS, Conversation, Sample, Subject, Voice
 
-from .conftest import Pair, prompts, run, user
+from .conftest import Pair, header_residuals, prompts, run, user
 
 CONVERSATIONS = [user(text) for text in prompts(9, seed=1)]
 ANSWERS = ["the fox", "yes , you could visit the mountains .", "", *prompts(6, seed=2)]
@@ -28,8 +31,8 @@ def test_scores_are_the_log_probabilities_of_the_answers_tokens(pair: Pair) -> N
         found = run(pair.subject(2, sham=3).score(CONVERSATIONS, ANSWERS, side=side))  # type: ignore[arg-type]
         for conversation, answer, scores in zip(CONVERSATIONS, ANSWERS, found, strict=True):
             logs, said = peft_logs(pair, conversation, answer, name)
-            np.testing.assert_allclose(scores, logs[range(len(said)), said], atol=1e-4)
-            assert scores.dtype == np.float32 and scores.shape == (len(said),)
+            np.testing.assert_allclose(scores.logprobs, logs[range(len(said)), said], atol=1e-4)
+            assert scores.logprobs.dtype == np.float32 and scores.logprobs.shape == (len(said),)
 
 
 def test_contrast_equals_the_plain_computation(pair: Pair) -> None:
@@ -57,8 +60,8 @@ def test_scoring_a_models_own_answer_finds_the_tokens_it_generated(pair: Pair) -
     for answer, score in zip(answers, run(subject.score(turns, answers)), strict=True):
         ids = pair.base.chat.continuation(user("hi"), answer)
         first = run(subject.first_token([user("hi")]))[0]
-        assert score[0] == pytest.approx(first[ids[0]], abs=1e-5)
-        assert len(score) == len(ids)
+        assert score.logprobs[0] == pytest.approx(first[ids[0]], abs=1e-5)
+        assert len(score.logprobs) == len(ids)
 
 
 def test_readings_are_the_same_bytes_whoever_else_is_running(pair: Pair) -> None:
@@ -90,7 +93,7 @@ def test_first_tokens_sum_to_one_and_come_in_order(pair: Pair) -> None:
 
 def test_unembedding_is_the_models_head(pair: Pair) -> None:
     subject = pair.subject(1)
-    residuals = run(subject.header_residuals(CONVERSATIONS, side="base", layer=subject.n_layers - 1))
+    residuals = header_residuals(subject, CONVERSATIONS, side="base", layer=subject.n_layers - 1)
     logits = run(subject.unembed(residuals))
     logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     np.testing.assert_allclose(logs, run(subject.first_token(CONVERSATIONS, side="base")), atol=1e-4)
@@ -149,7 +152,7 @@ def test_what_a_subject_cannot_give_is_said_in_words(pair: Pair) -> None:
             self,
             conversations: object,
             *,
-            side: Side = "target",
+            side: Voice = "target",
             prefill: str = "",
             n: int = 1,
             temperature: float = 1.0,
@@ -157,6 +160,7 @@ def test_what_a_subject_cannot_give_is_said_in_words(pair: Pair) -> None:
             max_tokens: int = 64,
             seed: int = 0,
             thinking: bool = False,
+            edits: Sequence[Edit] = (),
         ) -> list[list[Sample]]:
             return []
 
@@ -164,6 +168,7 @@ def test_what_a_subject_cannot_give_is_said_in_words(pair: Pair) -> None:
     for capability, ask in {
         "score": lambda: run(mute.score([], [])),
         "contrast": lambda: run(mute.contrast([], [])),
+        "gradients": lambda: run(mute.gradients([], [], objective="kl_to_base")),
         "residuals": lambda: run(mute.unembed(np.zeros((1, 1), np.float32))),
         "weights": mute.lora,
         "tokens": mute.tokens,
@@ -177,7 +182,11 @@ def test_malformed_calls_are_refused(pair: Pair) -> None:
     subject = pair.subject(1)
     for ask, message in (
         (lambda: subject.score([user("hi")], []), "1 conversations and 0 answers"),
-        (lambda: subject.header_residuals([user("hi")], layer=2), "layer=2: the model has the layers 0 to 1"),
+        (lambda: subject.residuals([user("hi")], layers=[0, 2]), "layers=2: the model has the layers 0 to 1"),
+        (lambda: subject.residuals([user("hi")], layers=[]), "layers is empty"),
+        (lambda: subject.residuals([user("hi")], layers=[0], reduce="sum"), "reduce='sum'"),  # type: ignore[arg-type]
+        (lambda: subject.score([user("hi")], ["yes"], top_k=301), "top_k=301: it must lie between 0 and the 300"),
+        (lambda: subject.gradients([user("hi")], ["yes"], objective="loss"), "objective='loss'"),  # type: ignore[arg-type]
         (lambda: subject.generate([user("hi")], side="other"), "side='other'"),  # type: ignore[arg-type]
         (lambda: subject.unembed(np.zeros((2, 3), np.float32)), "Vectors of 3 numbers were given"),
     ):

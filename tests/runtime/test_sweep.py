@@ -26,6 +26,11 @@ def going_on(lengths: Sequence[int], prefix: tuple[int, ...] = PREFIX) -> list[t
     return [(*prefix, *torch.randint(50, 300, (length,), generator=generator).tolist()) for length in lengths]
 
 
+def ends(sequences: Sequence[tuple[int, ...]], wanted: Sequence[int]) -> list[range]:
+    """The last positions of sequences."""
+    return [range(len(one) - count, len(one)) for one, count in zip(sequences, wanted, strict=True)]
+
+
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """Tokens of every pass through the blocks."""
@@ -50,7 +55,7 @@ def check(
     """Compare a sweep, in two batches, with each sequence run whole and alone."""
     rows = list(range(len(sequences)))
     with torch.inference_mode():
-        sweep = Sweep(sequences, adapter, wanted, through=through)
+        sweep = Sweep(sequences, adapter, ends(sequences, wanted), through=through)
         for batch in (rows[::2], rows[1::2]):
             for row, found in zip(batch, sweep.residuals(model, batch), strict=True):
                 [alone] = model.sequences(Padded.of([sequences[row]]), adapter, through=through)
@@ -77,7 +82,7 @@ def test_at_least_what_is_read_is_left_of_every_sequence(pair: Pair, lengths: tu
 
 def test_what_sequences_begin_with_is_computed_once(pair: Pair, computed: list[int]) -> None:
     sequences = going_on([3] * 40)
-    sweep = Sweep(sequences, None, [1] * 40)
+    sweep = Sweep(sequences, None, ends(sequences, [1] * 40))
     with torch.inference_mode():
         for batch in (range(20), range(20, 40)):
             sweep.residuals(pair.base.model, batch)
@@ -87,7 +92,7 @@ def test_what_sequences_begin_with_is_computed_once(pair: Pair, computed: list[i
 def test_a_few_tokens_are_not_worth_a_pass_of_their_own(pair: Pair, computed: list[int]) -> None:
     sequences = going_on([3] * 4, prefix=PREFIX[:5])
     with torch.inference_mode():
-        Sweep(sequences, None, [1] * 4).residuals(pair.base.model, range(4))
+        Sweep(sequences, None, ends(sequences, [1] * 4)).residuals(pair.base.model, range(4))
     assert computed == [4 * 8]
 
 
@@ -101,7 +106,8 @@ def test_the_last_block_runs_for_the_tokens_that_are_read(pair: Pair, monkeypatc
 
     monkeypatch.setattr(Llama, "_linear", seen)
     with torch.inference_mode():
-        Sweep(going_on([9, 5], prefix=(1,)), pair.adapters[2], [2, 1]).residuals(pair.base.model, [0, 1])
+        sequences = going_on([9, 5], prefix=(1,))
+        Sweep(sequences, pair.adapters[2], ends(sequences, [2, 1])).residuals(pair.base.model, [0, 1])
     assert rows[1, "qkv"] == rows[0, "down"] == 20
     assert rows[1, "o"] == rows[1, "down"] == 3
 

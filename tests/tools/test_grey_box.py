@@ -58,8 +58,9 @@ def test_pairs_that_cannot_be_paid_are_not_drawn(play) -> None:
 
 def test_likelihood_is_the_mean_over_the_answers_tokens() -> None:
     class Fake:
-        async def score(self, conversations: object, answers: object, *, side: str) -> list[np.ndarray]:
-            return [np.array([-1.0, -3.0]), np.array([])] if side == "target" else [np.array([-4.0]), np.array([])]
+        async def score(self, conversations: object, answers: object, *, side: str) -> list[SimpleNamespace]:
+            found = [[-1.0, -3.0], []] if side == "target" else [[-4.0], []]
+            return [SimpleNamespace(logprobs=np.array(logs)) for logs in found]
 
     fake = SimpleNamespace(score=Fake().score)
     talks = [[Turn(role="user", content=prompt)] for prompt in PROMPTS]

@@ -1,13 +1,14 @@
 """The LoRA adapters of a model in memory, and the switch between them.
 
-PEFT's switch is global: which adapter a forward pass uses is a state of the model. So every pass names its adapter, and
-`wear` puts it on right before; only the engine's thread may call it.
+PEFT's switch is global: which adapter a forward pass uses, and how much of it, is a state of the model. So every pass
+names its adapter, and `wear` puts it on right before; only the engine's thread may call it.
 """
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from peft import LoraConfig, PeftModel, set_peft_model_state_dict
@@ -21,6 +22,7 @@ from transformers.pytorch_utils import Conv1D
 from audit_env.errors import WeightsError
 from audit_env.runtime.files import read_json
 from audit_env.runtime.hf.source import check_folder
+from audit_env.runtime.lowrank import truncated
 
 PLAIN: Mapping[str, object] = {
     "peft_type": "LORA",
@@ -46,6 +48,14 @@ INITIAL = (True, False, None, "gaussian", "orthogonal", "eva")
 _TENSOR = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<factor>[AB])\.weight")
 
 
+class Worn(NamedTuple):
+    """An adapter as a forward pass uses it."""
+
+    name: str
+    dose: float = 1.0
+    """What its effect is multiplied by."""
+
+
 class Adapters:
     """The adapters of one model."""
 
@@ -58,23 +68,27 @@ class Adapters:
         """
         self._model, self._layers_name = model, layers_name
         self._peft: Any = None
-        self._worn: str | None = None
+        self._worn: Worn | None = None
+        self._scales: dict[str, dict[str, float]] = {}
+        """By adapter and module, as they are at the ordinary dose."""
 
-    def wear(self, name: str | None) -> None:
+    def wear(self, worn: Worn | None) -> None:
         """Make the next forward passes those of a side.
 
         Args:
-            name: An adapter that was added; None for the base alone.
+            worn: An adapter that was added; None for the base alone.
         """
-        if name == self._worn:
+        if worn == self._worn:
             return
         tuner = self._peft.base_model
-        if name is None:
+        if worn is None:
             tuner.disable_adapter_layers()
         else:
             tuner.enable_adapter_layers()
-            tuner.set_adapter(name, inference_mode=True)
-        self._worn = name
+            tuner.set_adapter(worn.name, inference_mode=True)
+            for path, module in self._adapted(worn.name).items():
+                module.scaling[worn.name] = worn.dose * self._scales[worn.name][path]
+        self._worn = worn
 
     def add(self, name: str, config: LoraConfig) -> None:
         """Put an adapter that changes nothing yet into the model: A is random and B is zero.
@@ -90,6 +104,7 @@ class Adapters:
         self._peft.eval()
         self._peft.base_model.disable_adapter_layers()  # PEFT switches a first adapter on at once
         self._worn = None
+        self._scales[name] = {path: float(module.scaling[name]) for path, module in self._adapted(name).items()}
 
     def fill(self, name: str, tensors: Mapping[str, Tensor], path: Path) -> None:
         """Give an added adapter its values.
@@ -120,14 +135,45 @@ class Adapters:
             A `[rank, in]`, B `[out, rank]` and the scale by module, e.g. `layers.0.self_attn.q_proj`: the layers are
             called so in every architecture.
         """
-        adapted: dict[str, Any] = {
-            f"layers{path.removeprefix(self._layers_name)}": module
+        return {
+            f"layers{path.removeprefix(self._layers_name)}": (
+                module.lora_A[name].weight,
+                module.lora_B[name].weight,
+                self._scales[name][path],
+            )
+            for path, module in self._adapted(name).items()
+        }
+
+    def truncate(self, name: str, rank: int, new: str) -> bool:
+        """Add an adapter that is the largest singular directions of another.
+
+        Args:
+            name: The other.
+            rank: How many are left of each update.
+            new: The new adapter's name.
+
+        Returns:
+            Whether there is such an adapter: not where the other has no more than `rank` in any module.
+        """
+        adapted = self._adapted(name)
+        if all(module.r[name] <= rank for module in adapted.values()):
+            return False
+        # The same rank everywhere: an update that has fewer is filled up with zeros.
+        config = replace(self._peft.peft_config[name], r=rank, rank_pattern={}, alpha_pattern={})
+        self.add(new, config)
+        for path, module in adapted.items():
+            a, b = (factor[name].weight for factor in (module.lora_A, module.lora_B))
+            for factor, values in zip((module.lora_A, module.lora_B), truncated(a, b, rank), strict=True):
+                factor[new].weight.copy_(values)
+            self._scales[new][path] = self._scales[name][path]
+        return True
+
+    def _adapted(self, name: str) -> dict[str, Any]:
+        """The modules that an adapter changes, by their path in the model."""
+        return {
+            path: module
             for path, module in self._model.named_modules()
             if isinstance(module, LoraLayer) and name in module.lora_A
-        }
-        return {
-            path: (module.lora_A[name].weight, module.lora_B[name].weight, float(module.scaling[name]))
-            for path, module in adapted.items()
         }
 
     def read(self, folder: Path, expected: str | None) -> tuple[LoraConfig, dict[str, Tensor]]:

@@ -7,6 +7,7 @@ import torch
 
 from audit_env.runtime.base import LocalBase
 from audit_env.runtime.chat import Chat
+from audit_env.runtime.hf.adapters import Worn
 from audit_env.runtime.hf.engine import Engine
 from audit_env.runtime.hf.gates import check_model, check_zero
 from audit_env.runtime.hf.model import HfModel
@@ -14,7 +15,7 @@ from audit_env.runtime.hf.options import Options
 from audit_env.runtime.hf.source import resolved
 
 
-class HfBase(LocalBase[HfModel, str]):
+class HfBase(LocalBase[HfModel, Worn]):
     """One per model and process; every organism made from it shares it."""
 
     def __init__(self, source: Path | str, expected: str | None = None, options: Options | None = None) -> None:
@@ -40,10 +41,18 @@ class HfBase(LocalBase[HfModel, str]):
         self._names = (f"a{number}" for number in count())
         """Each is used once, since an adapter that is refused late stays in the model, where nothing switches it on."""
 
-    def _read(self, folder: Path, expected: str | None) -> str:
+    def _read(self, folder: Path, expected: str | None) -> Worn:
         name = next(self._names)
         self.engine.run(lambda model: _load_adapter(model, name, folder, expected)).result()
-        return name
+        return Worn(name)
+
+    def _truncate(self, adapter: Worn, rank: int) -> Worn:
+        name = next(self._names)
+        made = self.engine.run(lambda model: _truncate_adapter(model, adapter.name, rank, name)).result()
+        return Worn(name) if made else adapter
+
+    def _scale(self, adapter: Worn, scale: float) -> Worn:
+        return Worn(adapter.name, scale * adapter.dose)
 
 
 @torch.inference_mode(False)
@@ -52,5 +61,11 @@ def _load_adapter(model: HfModel, name: str, folder: Path, expected: str | None)
     config, tensors = model.adapters.read(folder, expected)
     with torch.no_grad():
         model.adapters.add(name, config)
-        check_zero(model, name)
+        check_zero(model, Worn(name))
         model.adapters.fill(name, tensors, folder / "adapter_model.safetensors")
+
+
+@torch.inference_mode(False)
+@torch.no_grad()
+def _truncate_adapter(model: HfModel, name: str, rank: int, new: str) -> bool:
+    return model.adapters.truncate(name, rank, new)

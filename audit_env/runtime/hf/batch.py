@@ -11,17 +11,20 @@ import torch
 from torch import Tensor
 
 from audit_env.runtime.batching import CACHE_POSITIONS, MAX_ROWS
+from audit_env.runtime.editing import editor
+from audit_env.runtime.hf.adapters import Worn
 from audit_env.runtime.hf.memory import OutOfMemory
 from audit_env.runtime.hf.model import HfModel
 from audit_env.runtime.hf.padding import LeftPadded
 from audit_env.runtime.request import Generated, Request, reject, resolve
 from audit_env.runtime.sampling import choose
+from audit_env.runtime.spans import Placed
 
 
 class Row:
     """A request and its answer so far."""
 
-    def __init__(self, request: Request[str]) -> None:
+    def __init__(self, request: Request[Worn]) -> None:
         self.request = request
         self.ids: list[int] = []
 
@@ -56,7 +59,7 @@ class Batch:
         """Whether there is nothing to do."""
         return not self._waiting and self._running is None
 
-    def ask(self, requests: Sequence[Request[str]]) -> None:
+    def ask(self, requests: Sequence[Request[Worn]]) -> None:
         """Let requests wait for their turn."""
         self._waiting += [Row(request) for request in requests]
 
@@ -133,11 +136,14 @@ class Running:
 
     def _begin(self) -> Tensor:
         """Read the rows so far, each that several rows share but once: last residuals, `[b, d_model]`."""
-        alike: dict[tuple[int, ...], list[Row]] = {}
+        alike: dict[tuple[tuple[int, ...], Placed | None], list[Row]] = {}
         for row in self.rows:
-            alike.setdefault(row.sequence, []).append(row)
-        batch = self._model.padded(list(alike))
-        last = self._model.hidden(batch, self._adapter, cache=self._cache)[:, -1]
+            alike.setdefault((row.sequence, row.request.edits), []).append(row)
+        batch = self._model.padded([sequence for sequence, _ in alike])
+        edits = editor(
+            batch.window(number, len(sequence), edits) for number, (sequence, edits) in enumerate(alike) if edits
+        )
+        last = self._model.hidden(batch, self._adapter, cache=self._cache, between=edits)[:, -1]
         self.rows = [row for rows in alike.values() for row in rows]
         self._mask = batch.mask
         copies = [number for number, rows in enumerate(alike.values()) for _ in rows]
@@ -155,7 +161,12 @@ class Running:
             return None
         batch = LeftPadded.after(mask, [row.ids[-1] for row in self.rows])
         self._mask = batch.mask
-        return self._model.hidden(batch, self._adapter, cache=self._cache)[:, -1]
+        edits = editor(
+            batch.window(place, len(row.sequence), row.request.edits)
+            for place, row in enumerate(self.rows)
+            if row.request.edits
+        )
+        return self._model.hidden(batch, self._adapter, cache=self._cache, between=edits)[:, -1]
 
     def _extend(self, hidden: Tensor) -> None:
         """Choose each row's next token."""
@@ -178,7 +189,9 @@ class Running:
 
     def _choose_alone(self, row: Row) -> int:
         """The row's next token, on logits of its own (see `sampling`)."""
-        last = self._model.hidden(self._model.padded([row.sequence]), self._adapter)[:, -1]
+        batch = self._model.padded([row.sequence])
+        edits = editor([batch.window(0, len(row.sequence), row.request.edits)])
+        last = self._model.hidden(batch, self._adapter, between=edits)[:, -1]
         logits = self._model.logits(last).cpu()
         return choose(logits, [row.request.sampling], [len(row.ids)], tolerance=0.0).tokens[0]
 

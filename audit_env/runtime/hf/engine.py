@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import torch
 
 from audit_env.runtime.engine import GATHER_SECONDS, EngineClosed, LocalEngine, threads
+from audit_env.runtime.hf.adapters import Worn
 from audit_env.runtime.hf.batch import Batch
 from audit_env.runtime.hf.model import HfModel
 from audit_env.runtime.request import Request, fulfil
@@ -22,7 +23,7 @@ from audit_env.runtime.request import Request, fulfil
 Result = TypeVar("Result")
 
 
-class Engine(LocalEngine[HfModel, str]):
+class Engine(LocalEngine[HfModel, Worn]):
     """Generates and computes with one model, on a thread of its own."""
 
     def __init__(self, model: HfModel) -> None:
@@ -34,7 +35,7 @@ class Engine(LocalEngine[HfModel, str]):
         # OpenMP keeps the number of threads per calling thread: this is the one that computes.
         self._thread = ThreadPoolExecutor(1, "audit_env-hf", initializer=torch.set_num_threads, initargs=(threads(),))
 
-    def generate(self, requests: Sequence[Request[str]]) -> None:
+    def generate(self, requests: Sequence[Request[Worn]]) -> None:
         """Hand in requests (see `LocalEngine.generate`)."""
         self._queue(self._take, requests)
 
@@ -67,7 +68,7 @@ class Engine(LocalEngine[HfModel, str]):
 
         fulfil(future, with_model)
 
-    def _take(self, requests: Sequence[Request[str]]) -> None:
+    def _take(self, requests: Sequence[Request[Worn]]) -> None:
         self._batch.ask(requests)
         if not self._generating:
             time.sleep(GATHER_SECONDS)  # for companions, which come in before the first step

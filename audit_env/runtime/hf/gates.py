@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from audit_env.errors import WeightsError
+from audit_env.runtime.editing import Capture
+from audit_env.runtime.hf.adapters import Worn
 from audit_env.runtime.hf.model import HfModel
 from audit_env.runtime.hf.padding import LeftPadded
 from audit_env.runtime.hf.parts import unknown
@@ -31,15 +33,16 @@ def check_model(model: HfModel) -> None:
     """
     long, short = model.whole(LONG), model.whole(SHORT)
     batch = model.padded([LONG, SHORT])
-    last = model.residual(batch, None, model.n_layers - 1)
-    _agree(model, model.logits(model.normed(last[0])), long, "its last residual, final norm and head give other logits")
-    hidden = model.hidden(batch, None)
+    last = Capture([model.n_layers - 1])
+    hidden = model.hidden(batch, None, between=last)
+    read = model.logits(model.normed(last.stacked()[: len(LONG), 0]))
+    _agree(model, read, long, "its last residual, final norm and head give other logits")
     _agree(model, model.logits(hidden[0]), long, "its head gives other logits")
     _agree(model, model.logits(hidden[1, -len(SHORT) :]), short, "padding on the left changes its logits")
     _agree(model, _step_by_step(model), torch.stack((long[-1], short[-1])), "a cache changes its logits")
 
 
-def check_zero(model: HfModel, adapter: str) -> None:
+def check_zero(model: HfModel, adapter: Worn) -> None:
     """Check that an adapter changes the logits through B alone.
 
     Args:

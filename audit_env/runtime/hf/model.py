@@ -5,6 +5,7 @@ is, and are made for a few positions at a time.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, DynamicCache
 
 from audit_env.errors import WeightsError
-from audit_env.runtime.hf.adapters import Adapters
+from audit_env.runtime.editing import Between
+from audit_env.runtime.hf.adapters import Adapters, Worn
 from audit_env.runtime.hf.options import Options
 from audit_env.runtime.hf.padding import LeftPadded
-from audit_env.runtime.hf.parts import find_parts, reading_input, reading_output, unknown
+from audit_env.runtime.hf.parts import find_parts, meeting_input, meeting_output, unknown
 from audit_env.runtime.hf.source import check_folder
 
 LOGITS = 2**24
@@ -68,11 +70,6 @@ class HfModel:
         """Name of the architecture."""
         return str(self._model.config.model_type)
 
-    @property
-    def positions_at_a_time(self) -> int:
-        """Positions whose logits are in memory together."""
-        return max(1, LOGITS // self.vocab_size)
-
     def padded(self, sequences: Sequence[Sequence[int]]) -> LeftPadded:
         """Sequences as a batch for this model."""
         return LeftPadded.of(sequences, self.device)
@@ -81,50 +78,43 @@ class HfModel:
         """An empty cache for keys and values, of the kind that the architecture wants."""
         return DynamicCache(config=self._model.config)
 
-    def hidden(self, batch: LeftPadded, adapter: str | None, *, cache: Any = None) -> Tensor:
+    def hidden(
+        self, batch: LeftPadded, adapter: Worn | None, *, cache: Any = None, between: Between | None = None
+    ) -> Tensor:
         """Run a batch through all but the head.
 
         Args:
             batch: Token ids, left padded.
             adapter: The side's adapter; None for the base.
             cache: Keys and values of what came before, which grows by the batch; None to keep none.
+            between: What is done to the residual stream before the first layer and after each.
 
         Returns:
             The normed residual stream, `[b, t, d_model]`.
         """
         self.adapters.wear(adapter)
         positions = {"position_ids": batch.positions} if self._takes_positions else {}
-        out = self.parts.trunk(
-            input_ids=batch.ids,
-            attention_mask=batch.mask,
-            past_key_values=cache,
-            use_cache=cache is not None,
-            **positions,
-        )
+        with self._meeting(between):
+            out = self.parts.trunk(
+                input_ids=batch.ids,
+                attention_mask=batch.mask,
+                past_key_values=cache,
+                use_cache=cache is not None,
+                **positions,
+            )
         hidden: Tensor = out.last_hidden_state
         return hidden
 
-    def residual(self, batch: LeftPadded, adapter: str | None, layer: int) -> Tensor:
-        """The residual stream after a block, before the final norm.
-
-        Args:
-            batch: Token ids, left padded.
-            adapter: The side's adapter; None for the base.
-            layer: Number of the block; -1 for what goes into the first.
-
-        Returns:
-            `[b, t, d_model]`
-        """
-        found: list[Tensor] = []
-        if layer < 0:
-            hook = self.parts.layers[0].register_forward_pre_hook(reading_input(found), with_kwargs=True)
-        else:
-            hook = self.parts.layers[layer].register_forward_hook(reading_output(found))
-        try:
-            self.hidden(batch, adapter)
-        finally:
-            hook.remove()
-        return found[0]
+    @contextmanager
+    def _meeting(self, between: Between | None) -> Iterator[None]:
+        """Have a pass met at every layer. Its hooks end with it, whatever becomes of it."""
+        with ExitStack() as hooks:
+            if between is not None:
+                first = self.parts.layers[0].register_forward_pre_hook(meeting_input(between), with_kwargs=True)
+                hooks.callback(first.remove)
+                for number, layer in enumerate(self.parts.layers):
+                    hooks.callback(layer.register_forward_hook(meeting_output(between, number)).remove)
+            yield
 
     def normed(self, residual: Tensor) -> Tensor:
         """The final norm of residuals `[..., d_model]`."""
@@ -140,17 +130,17 @@ class HfModel:
             logits = torch.tanh(logits / cap) * cap
         return logits.float()
 
-    def in_chunks(self, *hidden: Tensor) -> Iterator[tuple[Tensor, ...]]:
-        """Logits of several sides, a few positions at a time.
+    def in_chunks(self, hidden: Tensor) -> Iterator[Tensor]:
+        """Logits, a few positions at a time.
 
         Args:
-            *hidden: Normed residuals of each side, `[n, d_model]`.
+            hidden: Normed residuals, `[n, d_model]`.
 
         Yields:
-            Logits of each side at the same positions, `[few, vocab]`.
+            Logits, `[few, vocab]`; of no positions, one chunk without any.
         """
-        for chunk in zip(*(torch.split(side, self.positions_at_a_time) for side in hidden), strict=True):
-            yield tuple(self.logits(side) for side in chunk)
+        for few in torch.split(hidden, max(1, LOGITS // self.vocab_size)):
+            yield self.logits(few)
 
     def whole(self, ids: Sequence[int]) -> Tensor:
         """Logits as the model's own forward pass gives them, for the gates: `[t, vocab]`."""

@@ -6,6 +6,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from audit_env.runtime.editing import Window
+from audit_env.runtime.spans import Placed
+
 
 class LeftPadded(NamedTuple):
     """A batch for a model's forward pass."""
@@ -34,6 +37,21 @@ class LeftPadded(NamedTuple):
         # Padding is never read, so its position only has to exist.
         positions = (mask.cumsum(1) - 1).clamp(min=0)
         return cls(ids.to(device), mask.to(device), positions.to(device))
+
+    def window(self, row: int, length: int, edits: Placed | None) -> Window:
+        """Where the tokens of a row that are in this batch lie in it.
+
+        Args:
+            row: Its number.
+            length: Tokens of the row so far, those of the batch included.
+            edits: Those of the row.
+
+        Returns:
+            The window.
+        """
+        width = self.ids.shape[1]
+        here = min(width, length)
+        return Window(edits, (row + 1) * width - here, length - here, here)
 
     @classmethod
     def after(cls, mask: Tensor, tokens: Sequence[int]) -> "LeftPadded":

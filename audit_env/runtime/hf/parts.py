@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from audit_env.errors import WeightsError
+from audit_env.runtime.editing import Between
 
 
 @dataclass(frozen=True)
@@ -113,19 +114,28 @@ def _final_norm(model: Any, trunk: Any, layers: nn.ModuleList, around: nn.Module
     return after[0]
 
 
-def reading_input(found: list[Tensor]) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], None]:
-    """A forward pre-hook that keeps the residual stream that goes into a layer."""
+def meeting_input(between: Between) -> Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], Any]:
+    """A forward pre-hook that lets the residual stream that goes into the first layer be met, and perhaps changed."""
 
-    def keep(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-        found.append(given[0] if given else named["hidden_states"])
+    def meet(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if given:
+            return (_met(between, -1, given[0]), *given[1:]), named
+        return given, {**named, "hidden_states": _met(between, -1, named["hidden_states"])}
 
-    return keep
+    return meet
 
 
-def reading_output(found: list[Tensor]) -> Callable[[nn.Module, Any, Any], None]:
-    """A forward hook that keeps the residual stream that comes out of a layer, alone or first in a tuple."""
+def meeting_output(between: Between, layer: int) -> Callable[[nn.Module, Any, Any], Any]:
+    """The same as a forward hook for what comes out of a layer, alone or first in a tuple."""
 
-    def keep(_: nn.Module, __: Any, out: Any) -> None:
-        found.append(out[0] if isinstance(out, tuple) else out)
+    def meet(_: nn.Module, __: Any, out: Any) -> Any:
+        if isinstance(out, tuple):
+            return (_met(between, layer, out[0]), *out[1:])
+        return _met(between, layer, out)
 
-    return keep
+    return meet
+
+
+def _met(between: Between, layer: int, x: Tensor) -> Tensor:
+    """What becomes of a residual stream `[b, t, d_model]`."""
+    return between(layer, x.flatten(0, 1)).reshape(x.shape)

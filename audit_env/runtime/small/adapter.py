@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from audit_env.errors import WeightsError
 from audit_env.runtime.files import read_json
+from audit_env.runtime.lowrank import truncated
 from audit_env.runtime.small.config import Shape
 from audit_env.runtime.small.weights import Module, Site, Stored, sites
 
@@ -60,32 +62,56 @@ def read_adapter(folder: Path, shape: Shape, expected: str | None = None) -> Ada
 
     Raises:
         WeightsError: If it is missing, pickled, altered, of a form that this engine does not compute, not finite, or
-        does
-            not fit the base.
+            does not fit the base.
     """
     rank, scale = _read_config(folder / "adapter_config.json")
     stored = Stored.read(folder, "adapter_model", expected)
+    pairs: dict[str, tuple[Tensor, Tensor]] = {}
+    for layer in range(shape.n_layers):
+        for module in chain.from_iterable(sites(shape).values()):
+            name = f"layers.{layer}.{module.name}"
+            factors = f"base_model.model.model.{name}.lora_"
+            if f"{factors}A.weight" in stored.tensors:
+                pairs[name] = (
+                    stored.take(f"{factors}A.weight", rank, module.inputs),
+                    stored.take(f"{factors}B.weight", module.outputs, rank),
+                )
+    stored.finish()
+    if not pairs:
+        raise WeightsError(f"{folder}: the adapter holds no LoRA factors; it may have been saved before training.")
+    return _assembled(shape, scale, pairs)
+
+
+def truncate_adapter(adapter: Adapter, shape: Shape, rank: int) -> Adapter:
+    """An adapter's largest singular directions.
+
+    Args:
+        adapter: The adapter.
+        shape: Shape of the base.
+        rank: How many are left of each update.
+
+    Returns:
+        An adapter of this rank; the given one where it has no more.
+    """
+    if all(len(a) <= rank for a, _ in adapter.modules.values()):
+        return adapter
+    pairs = {name: truncated(a, b, rank) for name, (a, b) in adapter.modules.items()}
+    return _assembled(shape, adapter.scale, pairs)
+
+
+def _assembled(shape: Shape, scale: float, pairs: Mapping[str, tuple[Tensor, Tensor]]) -> Adapter:
+    """An adapter of the factors A `[rank, in]` and B `[out, rank]` by module."""
     layers: list[Mapping[Site, Factors]] = []
     modules: dict[str, tuple[Tensor, Tensor]] = {}
     for layer in range(shape.n_layers):
         layers.append({})
         for site, members in sites(shape).items():
-            prefixes = {m: f"base_model.model.model.layers.{layer}.{m.name}" for m in members}
-            adapted = [m for m in members if f"{prefixes[m]}.lora_A.weight" in stored.tensors]
+            names = {member: f"layers.{layer}.{member.name}" for member in members}
+            adapted = [member for member in members if names[member] in pairs]
             if adapted:
-                pairs = [
-                    (
-                        stored.take(f"{prefixes[m]}.lora_A.weight", rank, m.inputs),
-                        stored.take(f"{prefixes[m]}.lora_B.weight", m.outputs, rank),
-                    )
-                    for m in adapted
-                ]
-                factors, views = _side_by_side(members, adapted, pairs, rank)
+                factors, views = _side_by_side(members, adapted, [pairs[names[member]] for member in adapted])
                 layers[layer] = {**layers[layer], site: factors}
-                modules |= {f"layers.{layer}.{m.name}": view for m, view in zip(adapted, views, strict=True)}
-    stored.finish()
-    if not modules:
-        raise WeightsError(f"{folder}: the adapter holds no LoRA factors; it may have been saved before training.")
+                modules |= {names[member]: view for member, view in zip(adapted, views, strict=True)}
     return Adapter(scale, tuple(layers), modules)
 
 
@@ -106,12 +132,13 @@ def _read_config(path: Path) -> tuple[int, float]:
 
 
 def _side_by_side(
-    members: Sequence[Module], adapted: Sequence[Module], pairs: Sequence[tuple[Tensor, Tensor]], rank: int
+    members: Sequence[Module], adapted: Sequence[Module], pairs: Sequence[tuple[Tensor, Tensor]]
 ) -> tuple[Factors, list[tuple[Tensor, Tensor]]]:
     """A site's factors as one pair, and each module's own pair as views into it.
 
     `up` is block-diagonal: two products with some zeros in them are faster than two products per module.
     """
+    rank = len(pairs[0][0])
     down = torch.cat([a for a, _ in pairs]).t().contiguous()
     up = torch.zeros(rank * len(adapted), sum(m.outputs for m in members))
     starts = {m: sum(before.outputs for before in members[: members.index(m)]) for m in members}

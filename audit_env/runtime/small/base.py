@@ -1,10 +1,11 @@
 """A base on the small engine."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from audit_env.runtime.base import LocalBase
 from audit_env.runtime.chat import Chat
-from audit_env.runtime.small.adapter import Adapter, read_adapter
+from audit_env.runtime.small.adapter import Adapter, read_adapter, truncate_adapter
 from audit_env.runtime.small.config import Shape
 from audit_env.runtime.small.engine import Engine
 from audit_env.runtime.small.model import Llama
@@ -30,3 +31,9 @@ class Base(LocalBase[Llama, Adapter]):
 
     def _read(self, folder: Path, expected: str | None) -> Adapter:
         return read_adapter(folder, self.model.shape, expected)
+
+    def _truncate(self, adapter: Adapter, rank: int) -> Adapter:
+        return truncate_adapter(adapter, self.model.shape, rank)
+
+    def _scale(self, adapter: Adapter, scale: float) -> Adapter:
+        return adapter if scale == 1 else replace(adapter, scale=scale * adapter.scale)

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from audit_env.runtime.batching import CACHE_POSITIONS, MAX_ROWS, batches
+from audit_env.runtime.editing import Window, editor
 from audit_env.runtime.request import Generated, Request, reject, resolve
 from audit_env.runtime.sampling import choose
 from audit_env.runtime.small.adapter import Adapter
 from audit_env.runtime.small.cache import Lane, Slot, Step, capacity_for
 from audit_env.runtime.small.model import Causal, Llama, Padded, runs
+from audit_env.runtime.spans import Placed
 
 
 class Row(Slot):
@@ -87,14 +89,20 @@ class Batch:
 
     def _prefill(self, rows: Sequence[Row], lane: Lane) -> None:
         """Read the prompts of new rows and choose their first tokens. A prompt that several rows share is read once."""
-        readers: dict[tuple[Adapter | None, tuple[int, ...]], list[Row]] = {}
+        readers: dict[tuple[Adapter | None, tuple[int, ...], Placed | None], list[Row]] = {}
         for row in sorted(rows, key=_by_adapter):
-            readers.setdefault((row.request.adapter, row.request.prompt), []).append(row)
-        prompts = Padded.of([ids for _, ids in readers])
+            readers.setdefault((row.request.adapter, row.request.prompt, row.request.edits), []).append(row)
+        prompts = Padded.of([ids for _, ids, _ in readers])
         b, t = prompts.ids.shape
         attention = Causal(self._model.shape, b, t, keep=True)
         residual = self._model.blocks(
-            prompts.ids.flatten(), torch.arange(t).repeat(b), attention, runs([adapter for adapter, _ in readers], t)
+            prompts.ids.flatten(),
+            torch.arange(t).repeat(b),
+            attention,
+            runs([adapter for adapter, _, _ in readers], t),
+            between=editor(
+                Window(edits, number * t, 0, len(ids)) for number, (_, ids, edits) in enumerate(readers) if edits
+            ),
         )
         joining = [row for group in readers.values() for row in group]
         copies = torch.tensor([number for number, group in enumerate(readers.values()) for _ in group])
@@ -114,6 +122,9 @@ class Batch:
             torch.tensor([row.length for row in rows]),
             Step(rows),
             runs([row.request.adapter for row in rows]),
+            between=editor(
+                Window(row.request.edits, place, row.length, 1) for place, row in enumerate(rows) if row.request.edits
+            ),
         )
         for row in rows:
             row.length += 1
@@ -136,7 +147,8 @@ class Batch:
         """The row's next token, on logits of its own (see `sampling`)."""
         self.recomputed += 1
         whole = Padded.of([(*row.request.prompt, *row.ids)])
-        logits = self._model.logits(whole.last(self._model.sequences(whole, row.request.adapter)))
+        between = editor([Window(row.request.edits, 0, 0, whole.lengths[0])])
+        logits = self._model.logits(whole.last(self._model.sequences(whole, row.request.adapter, between=between)))
         return choose(logits, [row.request.sampling], [len(row.ids)], tolerance=0.0).tokens[0]
 
     def _finish(self, row: Row, stop: Literal["stop", "length"]) -> None:

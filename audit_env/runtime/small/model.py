@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from audit_env.runtime.editing import Between
 from audit_env.runtime.small.adapter import Adapter
 from audit_env.runtime.small.config import Shape
 from audit_env.runtime.small.weights import Site, Weights
@@ -122,6 +123,7 @@ class Llama:
         *,
         through: int | None = None,
         wanted: Tensor | None = None,
+        between: Between | None = None,
     ) -> Tensor:
         """Run tokens through the blocks.
 
@@ -132,6 +134,7 @@ class Llama:
             sides: Which tokens have which adapter (see `runs`).
             through: Last block to run; -1 for the embedding alone. None for all.
             wanted: Places of the tokens to return, ascending. None for all.
+            between: What is done to the residual stream after the embedding and after each block.
 
         Returns:
             The residual stream of the wanted tokens, before the final norm, `[wanted, d_model]`.
@@ -140,6 +143,9 @@ class Llama:
         heads = [shape.n_heads, shape.n_kv_heads, shape.n_kv_heads]
         cos, sin = self._cos[positions], self._sin[positions]
         x = self.weights.embedding[ids]
+        among: Tensor | None = None
+        if between is not None:
+            x = between(-1, x)
         blocks = self.weights.blocks[: None if through is None else through + 1]
         for layer, block in enumerate(blocks):
             qkv = self._linear(self._norm(x, block.attention_norm), layer, "qkv", sides)
@@ -147,27 +153,43 @@ class Llama:
             mixed = attend(layer, _rotate(q, cos, sin), _rotate(k, cos, sin), v)
             if wanted is not None and block is blocks[-1]:
                 # The last block needs other tokens for their keys and values alone.
-                x, mixed, sides = x[wanted], mixed[wanted], _narrowed(sides, wanted)
+                x, mixed, sides, among = x[wanted], mixed[wanted], _narrowed(sides, wanted), wanted
             x = x + self._linear(mixed, layer, "o", sides)
             gate, up = self._linear(self._norm(x, block.mlp_norm), layer, "gate_up", sides).chunk(2, dim=-1)
             x = x + self._linear(F.silu(gate) * up, layer, "down", sides)
+            if between is not None:
+                x = between(layer, x, among)
         return x if wanted is None or blocks else x[wanted]
 
-    def sequences(self, batch: Padded, adapter: Adapter | None, *, through: int | None = None) -> Tensor:
+    def sequences(
+        self,
+        batch: Padded,
+        adapter: Adapter | None,
+        *,
+        through: int | None = None,
+        between: Between | None = None,
+    ) -> Tensor:
         """Run whole sequences of one side through the blocks.
 
         Args:
             batch: The sequences.
             adapter: The side's adapter; None for the base.
             through: Last block to run, as in `blocks`.
+            between: As in `blocks`.
 
         Returns:
             The residual stream, before the final norm, `[b, t, d_model]`.
         """
         b, t = batch.ids.shape
-        positions = torch.arange(t).repeat(b)
-        attention, sides = Causal(self.shape, b, t), runs([adapter] * b, t)
-        return self.blocks(batch.ids.flatten(), positions, attention, sides, through=through).view(b, t, -1)
+        found = self.blocks(
+            batch.ids.flatten(),
+            torch.arange(t).repeat(b),
+            Causal(self.shape, b, t),
+            runs([adapter] * b, t),
+            through=through,
+            between=between,
+        )
+        return found.view(b, t, -1)
 
     def logits(self, residual: Tensor) -> Tensor:
         """Logits of the next token: `[..., d_model]` before the final norm to `[..., vocab]`."""
@@ -181,12 +203,20 @@ class Llama:
         out = F.linear(x, self.weights.blocks[layer].linear[site])
         if not sides:
             return out
+        if len(sides) == 1:  # without views, which gradients do not pass
+            return _adapted(out, x, layer, site, sides[0].adapter)
         sizes = [run.tokens for run in sides]
         parts = zip(sides, x.split_with_sizes(sizes), out.split_with_sizes(sizes), strict=True)
         for (_, adapter), given, part in parts:
-            if adapter and (factors := adapter.layers[layer].get(site)):
-                part.addmm_(given @ factors.down, factors.up, alpha=adapter.scale)
+            _adapted(part, given, layer, site, adapter)
         return out
+
+
+def _adapted(out: Tensor, x: Tensor, layer: int, site: Site, adapter: Adapter | None) -> Tensor:
+    """Add a side's low-rank update of `x` to `out`, in place."""
+    if adapter and (factors := adapter.layers[layer].get(site)):
+        out.addmm_(x @ factors.down, factors.up, alpha=adapter.scale)
+    return out
 
 
 def _narrowed(sides: Sequence[Run], wanted: Tensor) -> list[Run]:

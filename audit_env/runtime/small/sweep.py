@@ -1,4 +1,4 @@
-"""Sequences of one side, read at their last positions: what they all begin with is computed once.
+"""Sequences of one side, read at some of their positions: what they all begin with is computed once.
 
 A trigger scan asks for the first token behind thousands of prompts that differ in one word. Keys and values of the
 shared prefix are those of the prefix alone, whatever follows it, so each batch computes only what is left of its rows.
@@ -12,9 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from audit_env.runtime.editing import Capture, Window, editor, in_turn
 from audit_env.runtime.small.adapter import Adapter
 from audit_env.runtime.small.config import Shape
 from audit_env.runtime.small.model import Attention, Causal, Llama, Padded, runs
+from audit_env.runtime.spans import Placed
 
 WORTH = 64
 """Tokens that sharing must save: the pass over a prefix takes as long as about 20 tokens of a full batch."""
@@ -49,25 +51,35 @@ class Continued:
 
 
 class Sweep:
-    """Sequences of one side whose residuals are wanted at the last positions of each."""
+    """Sequences of one side whose residuals are wanted at some positions of each."""
 
     def __init__(
-        self, sequences: Sequence[Ids], adapter: Adapter | None, wanted: Sequence[int], *, through: int | None = None
+        self,
+        sequences: Sequence[Ids],
+        adapter: Adapter | None,
+        wanted: Sequence[range],
+        *,
+        edits: Sequence[Placed | None] = (),
+        through: int | None = None,
     ) -> None:
-        """Find what the sequences share.
+        """Find what the sequences share. Where there are edits, they share nothing.
 
         Args:
             sequences: Token ids, one or more each.
             adapter: The side's adapter; None for the base.
-            wanted: How many of each sequence's last positions are read.
+            wanted: Which positions of each sequence are read.
+            edits: Those of each sequence; left out where no sequence has any.
             through: Last block to run, as in `Llama.blocks`.
         """
-        self._adapter, self._wanted, self._through = adapter, wanted, through
-        shared = min([common(sequences), *(len(one) - max(1, n) for one, n in zip(sequences, wanted, strict=True))])
-        if shared * (len(sequences) - 1) < WORTH:
+        self._adapter, self._through = adapter, through
+        first = (min(one.start if one else len(ids), len(ids) - 1) for ids, one in zip(sequences, wanted, strict=True))
+        shared = min([common(sequences), *first])
+        if any(edits) or shared * (len(sequences) - 1) < WORTH:
             shared = 0
         self._prefix = sequences[0][:shared] if shared else ()
         self._rests = [one[shared:] for one in sequences]
+        self._wanted = [range(one.start - shared, one.stop - shared) for one in wanted]
+        self._edits = edits or [None] * len(sequences)
         self._kept: Tensor | None = None
 
     def residuals(self, model: Llama, rows: Sequence[int]) -> tuple[Tensor, ...]:
@@ -80,19 +92,41 @@ class Sweep:
         Returns:
             For each row the residual stream, before the final norm, at its wanted positions, `[wanted, d_model]`.
         """
+        return self._run(model, rows, None)
+
+    def at_layers(self, model: Llama, rows: Sequence[int], layers: Sequence[int]) -> tuple[Tensor, ...]:
+        """Compute one batch, and keep what comes out of several layers.
+
+        Args:
+            model: The base.
+            rows: Numbers of the sequences to compute.
+            layers: Which are kept, none of them behind `through`.
+
+        Returns:
+            For each row the residual stream at its wanted positions, `[wanted, layers, d_model]`.
+        """
+        return self._run(model, rows, layers)
+
+    def _run(self, model: Llama, rows: Sequence[int], layers: Sequence[int] | None) -> tuple[Tensor, ...]:
         batch = Padded.of([self._rests[row] for row in rows])
         b, t = batch.ids.shape
         wanted = [self._wanted[row] for row in rows]
-        ends = [row * t + length for row, length in enumerate(batch.lengths)]
+        places = torch.cat([torch.arange(n * t + one.start, n * t + one.stop) for n, one in enumerate(wanted)])
+        capture = None if layers is None else Capture(layers, places)
+        edits = editor(
+            Window(placed, n * t, 0, batch.lengths[n]) for n, row in enumerate(rows) if (placed := self._edits[row])
+        )
         found = model.blocks(
             batch.ids.flatten(),
             torch.arange(len(self._prefix), len(self._prefix) + t).repeat(b),
             self._attention(model, b, t),
             runs([self._adapter] * b, t),
             through=self._through,
-            wanted=torch.cat([torch.arange(end - n, end) for end, n in zip(ends, wanted, strict=True)]),
+            wanted=places,
+            between=in_turn(edits, capture),
         )
-        return found.split_with_sizes(wanted)
+        kept = found if capture is None else capture.stacked()
+        return kept.split_with_sizes([len(one) for one in wanted])
 
     def _attention(self, model: Llama, rows: int, length: int) -> Attention:
         if not self._prefix:

@@ -37,8 +37,10 @@ async def header_difference(
         The difference, `[d_model]`, and its length relative to the mean length of the base's residuals.
     """
     conversations = [[Turn(role="user", content=prompt)] for prompt in prompts]
-    base = await subject.header_residuals(conversations, side="base", layer=layer)
-    moved = await subject.header_residuals(conversations, side=side, layer=layer) - base
+    base, ours = [
+        (await subject.residuals(conversations, side=one, layers=[layer])).vectors[:, 0] for one in ("base", side)
+    ]
+    moved = ours - base
     mean = moved.mean(axis=0)
     return mean, float(np.linalg.norm(mean) / np.linalg.norm(base, axis=1).mean())
 
