@@ -60,7 +60,8 @@ def cells(catalog: Catalog, family: str, figure: Figure) -> list[Cell]:
     Raises:
         CardError: If the family has no quirked organism.
     """
-    known = [*_shipped(catalog, family), *_not_shipped(catalog, family)]
+    cards = [catalog.card(organism) for organism in catalog.organism_ids() if organism.startswith(f"{family}/")]
+    known = [*_shipped(catalog, cards), *_not_shipped(catalog, family, cards)]
     if not known:
         raise CardError(f"family '{family}' has no quirked organism; see  audit-env organisms list")
     read = FIGURES[figure]
@@ -110,30 +111,19 @@ def markdown(shown: pd.DataFrame) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _shipped(catalog: Catalog, family: str) -> list[_Known]:
+def _shipped(catalog: Catalog, cards: Sequence[Card]) -> list[_Known]:
     return [
         _Known(*_named(card.id), recorded(card, sheet_of(catalog, card.id)[0]), shipped=True)
-        for card in _cards(catalog, family)
+        for card in cards
         if card.quirks
     ]
 
 
-def _not_shipped(catalog: Catalog, family: str) -> list[_Known]:
+def _not_shipped(catalog: Catalog, family: str, cards: Sequence[Card]) -> list[_Known]:
     """Those in the ledger of the family's zoo, if it has one."""
-    base = next(
-        (
-            card.weights.sha256
-            for card in _cards(catalog, family)
-            if card.standing == "base" and card.weights is not None
-        ),
-        "",
-    )
+    base = next((card.weights.sha256 for card in cards if card.standing == "base" and card.weights), "")
     entries = Ledger(catalog.root, family, base).read()
     return [_Known(*_named(organism), _of_ledger(entry), shipped=False) for organism, entry in entries.items()]
-
-
-def _cards(catalog: Catalog, family: str) -> list[Card]:
-    return [catalog.card(organism) for organism in catalog.organism_ids() if organism.startswith(f"{family}/")]
 
 
 def _of_ledger(entry: Mapping[str, object]) -> Recorded:
