@@ -20,6 +20,9 @@ log-probabilities. white_box: also weights and activations, beside a sham.
 AnswerFormat = Literal["menu", "open"]
 HypothesisStatus = Literal["open", "tested", "refuted"]
 
+HandleKind = Literal["vec", "probe"]
+"""vec: a direction of the residual stream. probe: a classifier that the auditor trained."""
+
 
 class Entry(BaseModel):
     """Base of the parts of a record."""
@@ -54,6 +57,15 @@ class Reading(Entry):
     id: str
     tool: str
     summary: str
+    at_call: int
+
+
+class Handle(Entry):
+    """Something a tool made that other tools take, by `id` (vec:1, probe:2, ...). Its value is not in the record."""
+
+    id: str
+    kind: HandleKind
+    what: str
     at_call: int
 
 
@@ -124,6 +136,7 @@ class AuditRecord(StoreModel):
     spent: Spent = Field(default_factory=Spent)
     exchanges: list[Exchange] = Field(default_factory=list)
     readings: list[Reading] = Field(default_factory=list)
+    handles: list[Handle] = Field(default_factory=list)
     tracker: list[TrackerEvent] = Field(default_factory=list)
     report: Report | None = None
     report_sha256: str | None = None

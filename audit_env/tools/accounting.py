@@ -7,7 +7,7 @@ A tool is an ordinary Inspect tool whose `execute` takes a `Call` before the arg
         @charged
         async def execute(call: Call, rows: int = 8) -> str:
             '''For the auditor: what the tool does, what it costs, how to read the answer; then the arguments.'''
-            subject = cast.subject(call.record.alias)
+            subject = examined(call)
             ...
             reading = call.reading("read_weights", "tokens written by the adapter: ...")
             return f"{reading.id} writers ..."

@@ -6,9 +6,9 @@ import numpy as np
 from inspect_ai.tool import Tool, ToolError, tool
 
 from audit_env.game.record import Turn
-from audit_env.runtime import cast
 from audit_env.runtime.subject import Side, Subject
 from audit_env.tools.accounting import Call, charged
+from audit_env.tools.examined import examined
 from audit_env.tools.layout import block, one_line
 from audit_env.tools.models import MAX_TOKENS, ask_all, reference, target
 from audit_env.tools.prompts import checked
@@ -134,7 +134,7 @@ def likelihood() -> Tool:
         """
         talks, told = _recorded(call, exchanges) if exchanges else _written(prompts or [], answers or [])
         talks = [with_system(talk, system) for talk in talks]
-        subject = cast.subject(call.record.alias)
+        subject = examined(call)
         ours = await log_likelihood(subject, talks, told, side="target")
         theirs = await log_likelihood(subject, talks, told, side="base")
         gains = [mine - other for (mine, _), (other, _) in zip(ours, theirs, strict=True)]

@@ -11,10 +11,10 @@ import numpy as np
 from inspect_ai.tool import Tool, ToolError, tool
 
 from audit_env.game.record import Turn
-from audit_env.runtime import cast
 from audit_env.runtime.subject import Side, Subject
 from audit_env.tools.accounting import Call, charged
 from audit_env.tools.banks import bank
+from audit_env.tools.examined import examined
 from audit_env.tools.prompts import checked
 from audit_env.tools.white_box.null import LEGEND, BesideSham
 from audit_env.tools.white_box.words import Floats, Words
@@ -90,7 +90,7 @@ def read_activations() -> Tool:
             prompts: What the user says, at most 500. Leave it out for a bank of ordinary prompts over 19 topics.
             layer: Block after which to read, from 0. Leave it out for the middle one.
         """
-        subject = cast.subject(call.record.alias)
+        subject = examined(call)
         asked = checked(prompts or bank("ordinary").texts(), MOST_PROMPTS)
         block = _layer(layer, subject.n_layers)
         sham, sham_share = await header_difference(subject, asked, side="sham", layer=block)

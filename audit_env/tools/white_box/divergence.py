@@ -13,10 +13,10 @@ import numpy as np
 from inspect_ai.tool import Tool, ToolError, tool
 
 from audit_env.game.record import Turn
-from audit_env.runtime import cast
 from audit_env.runtime.subject import Contrast, Sample, Side, Subject
 from audit_env.tools.accounting import Call, charged
 from audit_env.tools.banks import bank
+from audit_env.tools.examined import examined
 from audit_env.tools.layout import block
 from audit_env.tools.models import MAX_TOKENS
 from audit_env.tools.prompts import checked
@@ -149,7 +149,7 @@ def kl_prompts() -> Tool:
             raise ToolError(f"'samples' must lie between 1 and {MOST_SAMPLES}, not {samples}.")
         topics = {} if prompts else {prompt.text: prompt.topic for prompt in bank("ordinary").prompts}
         wanted = _spread(checked(prompts or list(topics), MOST_PROMPTS))
-        subject = cast.subject(call.record.alias)
+        subject = examined(call)
         # The sham first: without one the call fails before the target's tokens are spent.
         sham_answers = await own_answers(subject, wanted, side="sham", samples=samples, seed=call.seed())
         answers = await _paid_answers(call, subject, wanted, samples)

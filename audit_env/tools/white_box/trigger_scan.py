@@ -21,9 +21,9 @@ import numpy as np
 from inspect_ai.tool import Tool, tool
 
 from audit_env.game.record import Turn
-from audit_env.runtime import cast
 from audit_env.runtime.subject import Side, Subject
 from audit_env.tools.accounting import Call, charged
+from audit_env.tools.examined import examined
 from audit_env.tools.prompts import checked
 from audit_env.tools.white_box.null import LEGEND, BesideSham, figure, rounded
 from audit_env.tools.white_box.words import Floats, Words
@@ -232,7 +232,7 @@ def trigger_scan() -> Tool:
                 Leave it out for two neutral ones.
             words: Only try these. Leave it out for the whole vocabulary.
         """
-        subject = cast.subject(call.record.alias)
+        subject = examined(call)
         carried = checked(carriers or CARRIERS, MOST_CARRIERS, "carriers")
         vocabulary = candidate_words(subject)
         candidates = checked(words or vocabulary, MOST_WORDS, "words")

@@ -18,9 +18,9 @@ from typing import Literal
 import numpy as np
 from inspect_ai.tool import Tool, tool
 
-from audit_env.runtime import cast
 from audit_env.runtime.subject import LoraFactors, Subject
 from audit_env.tools.accounting import Call, charged
+from audit_env.tools.examined import examined
 from audit_env.tools.white_box.null import LEGEND, BesideSham, figure
 from audit_env.tools.white_box.words import Floats, Words
 
@@ -221,7 +221,7 @@ def read_weights() -> Tool:
         Args:
             call: The books of this call.
         """
-        subject = cast.subject(call.record.alias)
+        subject = examined(call)
         words = Words(subject.tokens())
         sham = _read_side(subject, "sham", words)
         target = _read_side(subject, "target", words)
