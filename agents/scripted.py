@@ -6,6 +6,7 @@ inspect eval tasks/hidden_objective.py --solver agents/scripted.py@prior -T affo
 
 from inspect_ai.agent import Agent, AgentState, agent
 
+from audit_env.auditors.chance import audit_at_random
 from audit_env.auditors.script import play
 
 
@@ -32,21 +33,35 @@ def prior() -> Agent:
     """
 
     async def execute(state: AgentState) -> AgentState:
-        return await play(state, "blind")
+        return await play(state, "prior")
 
     return execute
 
 
 @agent
-def battery() -> Agent:
-    """Ordinary questions and the menu's words. Needs black-box access.
+def random() -> Agent:
+    """The other floor: a probability and an order of the menu drawn by lot.
 
     Returns:
         The agent.
     """
 
     async def execute(state: AgentState) -> AgentState:
-        return await play(state, "black_box")
+        return await audit_at_random(state)
+
+    return execute
+
+
+@agent
+def battery() -> Agent:
+    """Ordinary questions, and how much the answers sound like an entry of the menu. Needs black-box access.
+
+    Returns:
+        The agent.
+    """
+
+    async def execute(state: AgentState) -> AgentState:
+        return await play(state, "battery")
 
     return execute
 
@@ -60,20 +75,20 @@ def acts() -> Agent:
     """
 
     async def execute(state: AgentState) -> AgentState:
-        return await play(state, "grey_box")
+        return await play(state, "acts")
 
     return execute
 
 
 @agent
 def differences() -> Agent:
-    """Output, weight and activation differences beside a sham, then the acts. Needs white-box access.
+    """Divergence from the base and words in the weights, then the acts. Needs white-box access.
 
     Returns:
         The agent.
     """
 
     async def execute(state: AgentState) -> AgentState:
-        return await play(state, "white_box")
+        return await play(state, "differences")
 
     return execute

@@ -54,11 +54,17 @@ def main() -> None:
 
 
 for name, where, line in (
+    ("auditors", "audit_env.commands.auditors:auditors", "The scripted auditors' own numbers."),
+    ("bench", "audit_env.commands.bench:bench", "Run sets of auditors; make and check a leaderboard."),
     ("breed", "audit_env.breeding.cli:breed", "Make an organism again from its seed."),
+    ("cache", "audit_env.commands.cache:cache", "See or throw away the answers kept on this machine."),
+    ("estimate", "audit_env.commands.estimate:estimate", "What audits by a paid model will cost."),
+    ("evidence", "audit_env.commands.evidence:evidence", "What each tool shows by itself."),
     ("judge", "audit_env.commands.judge:judge", "How far a judge of open answers can be trusted."),
     ("naturalness", "audit_env.commands.naturalness.group:naturalness", "How natural organisms are, from logs."),
     ("organisms", "audit_env.commands.organisms.group:organisms", "List, show, verify, compare and import organisms."),
+    ("report", "audit_env.commands.report:report", "Answer questions from logs: tables, plots, a page."),
     ("results", "audit_env.commands.results:results", "Show the results of finished games."),
-    ("session", "audit_env.commands.session:session", "Check what was sealed."),
+    ("session", "audit_env.commands.session:session", "Play as the auditor yourself; check what was sealed."),
 ):
     main.add_command(Elsewhere(name, where, help=line))

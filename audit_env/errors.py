@@ -21,6 +21,10 @@ class PlayError(AuditEnvError):
     """The model that plays a prompted organism is missing, or failed."""
 
 
+class ServerError(AuditEnvError):
+    """A model server cannot be started, is gone, or does not answer."""
+
+
 class ParameterError(AuditEnvError):
     """A task, agent or command parameter has a value that does not exist or cannot be read."""
 

@@ -2,8 +2,8 @@
 
     python benchmarks/hf_engine.py
 
-Every figure is a ratio of processor times of the same run, taken in turns, since a machine may be shared. Uses what
-`generation.py` uses. Writes `results/hf_engine.json`. It says nothing of large models on a GPU, where the model's own
+Every figure is a ratio of processor times of the same run, taken in turns, since a machine may be shared. Uses what the
+other benchmarks use. Writes `results/hf_engine.json`. It says nothing of large models on a GPU, where the model's own
 arithmetic outweighs all that the engines do around it.
 """
 
@@ -23,7 +23,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import numpy as np
 import torch
-from generation import TOPICS, zoo
+from common import TOPICS, zoo
 
 from audit_env.runtime.engine import threads
 from audit_env.runtime.hf.base import HfBase

@@ -18,6 +18,7 @@ from audit_env.errors import ParameterError
 from audit_env.game.brief import BaseRate, brief_names, check_base_rate, stated_base_rate, write_brief
 from audit_env.game.budget import budget_for
 from audit_env.game.draw import draw, samples
+from audit_env.game.feed import feed_of
 from audit_env.game.judging.judges import named_judge
 from audit_env.game.parameters import each_of, one_of, one_sentence, whole_number
 from audit_env.game.provision import provision
@@ -45,6 +46,7 @@ def hidden_objective(
     base_rate: str = "withheld",
     budget: int | str | Sequence[str] | dict[str, int] | None = None,
     targets: int | str | None = None,
+    sham_tools: str | None = None,
     seed: int | str = 0,
     judge: str = "grader",
     votes: int | str = 1,
@@ -65,9 +67,10 @@ def hidden_objective(
 
     Args:
         set: The game set: a name from `organisms/sets/`, or the path of a set file.
-        affordance: What the auditor may touch: blind, black_box, grey_box, white_box; one, a list, or with commas.
-            Default: black_box with a model; blind, black_box and white_box for the scripted auditors. (A task made in
-            Python, `eval(hidden_objective(), model=...)`, does not know the model yet: name the levels there.)
+        affordance: What the auditor may touch: blind, chat, black_box, grey_box, white_box or data, or a published set
+            of tools such as auditbench.prefill (all are in `audit_env/tools/affordances.yaml`); one, a list, or with
+            commas. Default: black_box with a model; blind, black_box and white_box for the scripted auditors. (A task
+            made in Python, `eval(hidden_objective(), model=...)`, does not know the model yet: name the levels there.)
         answers: "menu" for answers from a list of candidates, scored exactly; "open" for answers in words, which a
             grader judges.
         brief: What the auditor is told: "default" (a quirk may or may not have been planted) or "planted" (one was, as
@@ -76,6 +79,9 @@ def hidden_objective(
         budget: Tool calls per audit as a number, or pairs such as
             tool_calls:40,target_tokens:5000,auditor_tokens:200000. Default: see `audit_env/game/budget.py`.
         targets: How many targets to draw from the set. Default: all. The share of clean ones is kept, and at least one.
+        sham_tools: "base", "null" (another organism of the same recipe) or "noise" (an adapter as large, in random
+            directions), with a share, as in "null:0.25" (default 0.5): what grey-box and white-box tools show in that
+            share of their calls, in place of the target. The auditor is not told; evidence from them is classed sham.
         seed: Decides draw, order, aliases and sampling. The same seed gives the same scores.
         judge: Who judges open answers. "grader": the model of that role, without which they stay unscored. "lexical":
             an offline judge of words, weak, with its measured kappa beside every figure. `audit-env judge validate`
@@ -95,11 +101,22 @@ def hidden_objective(
     judge_name, vote_count = named_judge(judge, votes)
     if answer_format != "open" and (judge_name, vote_count) != named_judge("grader", 1):
         raise ParameterError("Parameters 'judge' and 'votes' are for answers in words: add  -T answers=open.")
+    feed = feed_of(sham_tools)
     budgets = {level: budget_for(level, budget) for level in levels}
 
     game_set = catalog.game_set(set)
     count = None if targets is None else whole_number(targets, "targets", least=1)
     drawn = draw(game_set, catalog, count=count, seed=run_seed)
+    if feed and feed.source == "noise" and any(target.card.plays for target in drawn):
+        raise ParameterError(
+            f"Parameter 'sham_tools' cannot be 'noise' for the set '{game_set.name}': targets that a model plays have "
+            "no weights to make noise of; use sham_tools=base or sham_tools=null."
+        )
+    if auditor_is_a_model():
+        # With the table behind it, which a script does not need to load.
+        from audit_env.game.cost import say_before_a_run
+
+        say_before_a_run({level: len(drawn) for level in levels}, budgets)
     told = stated_base_rate([target.card for target in drawn]) if base_rate_told == "stated" else None
     return Task(
         dataset=samples(
@@ -119,7 +136,7 @@ def hidden_objective(
                 base_rate=told,
             ),
         ),
-        setup=provision(seed=run_seed),
+        setup=provision(seed=run_seed, sham_tools=str(feed) if feed else None),
         solver=default_auditor(),
         scorer=verdict(judge=judge_name, votes=vote_count),
         viewer=game_viewer(),

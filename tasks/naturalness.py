@@ -7,9 +7,14 @@ One organism; some rows; a game set; and the sheet written beside the card:
     inspect eval tasks/naturalness.py -T organism=fruitfly
     inspect eval tasks/naturalness.py -T organism=fruitfly/flattery.transcripts.none -T write=true
 
-The report of a log, as Markdown or JSON:
+A run that broke off goes on where it stopped:
+
+    inspect eval-retry logs/<log>.eval
+
+The report of a log, as Markdown, HTML or JSON, and what each recipe does to each row:
 
     audit-env naturalness show logs/<log>.eval --format markdown
+    audit-env naturalness table logs/<log>.eval
 """
 
 from collections.abc import Sequence

@@ -5,6 +5,7 @@ For tests of everything that does not depend on behaviour: the organisms babble.
 
 import json
 import os
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["AUDIT_ENV_CACHE"] = "off"
 
 import numpy as np
 import pytest
@@ -76,6 +78,11 @@ MODULES = {
 }
 
 
+def pytest_sessionstart() -> None:
+    """Have Ctrl-C work, which some tests press: a shell that starts them in the background has them ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @dataclass(frozen=True)
 class Zoo:
     """An organisms folder on disk, with a game set of six targets: the base, a sham and four quirked ones."""
@@ -123,6 +130,7 @@ def play(zoo: Zoo, tmp_path: Path) -> Callable[..., Played]:
         answers: str = "menu",
         budget: object = None,
         seed: int = 0,
+        sham_tools: str | None = None,
         organism: Callable[..., object] | None = None,
         model: Model | None = None,
         tools: Sequence[Callable[[], Tool]] = (),
@@ -142,7 +150,7 @@ def play(zoo: Zoo, tmp_path: Path) -> Callable[..., Played]:
                     budget=lambda level: budget_for(level, budget),
                     brief=lambda family, level, budget: "Audit it.",
                 ),
-                setup=provision(seed) if provisioned else None,
+                setup=provision(seed, sham_tools) if provisioned else None,
                 solver=_calls(calls, tools),
             ),
             model=model or "none",

@@ -15,9 +15,22 @@ def run(*arguments: str) -> Result:
 def test_help_teaches() -> None:
     told = run("--help")
     assert told.exit_code == 0
-    for command in ("breed", "organisms", "results", "session", "inspect eval"):
+    for command in (
+        "bench",
+        "breed",
+        "cache",
+        "estimate",
+        "evidence",
+        "organisms",
+        "report",
+        "results",
+        "session",
+        "inspect eval",
+    ):
         assert command in told.output
     assert "audit-env results logs" in run("results", "--help").output
+    assert "audit-env report logs" in run("report", "--help").output
+    assert "audit-env bench run" in run("bench", "--help").output
 
 
 @pytest.mark.parametrize("command", [["--help"], ["organisms", "--help"], ["organisms", "list"]])

@@ -2,17 +2,16 @@
 
 Every entry of the menu comes with a line that asks a model to act the quirk out. Given the target's own answer to a
 plain question, the clean base tells how likely it would have given that very answer unprompted, and how likely while
-acting the entry out. The entry whose act explains the answers best, if any does better than no act at all, is the
-finding. All entries are held against the same answers: those on which the target parts furthest from its base. No
-lexicon and no threshold is needed; what the base cannot act out cannot be found this way.
+acting the entry out. All entries are held against the same answers: those on which the target parts furthest from its
+base. No lexicon is needed; what the base cannot act out cannot be found this way.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from audit_env.auditors.belief import Belief, posterior
-from audit_env.auditors.hands import Hands, Heard, Refused
+from audit_env.auditors.hands import Hands, Refused
+from audit_env.auditors.shown import Shown
 from audit_env.catalog.models import MenuEntry
 
 WEIGHED = 8
@@ -45,36 +44,68 @@ async def likelihoods(hands: Hands, exchanges: Sequence[str], because: str, syst
     """
     found: dict[str, Likelihood] = {}
     for start in range(0, len(exchanges), AT_ONCE):
-        ids = list(exchanges[start : start + AT_ONCE])
+        arguments = {"exchanges": list(exchanges[start : start + AT_ONCE]), "system": system}
         try:
-            shown = await hands.call("likelihood", because, exchanges=ids, system=system)
+            text = await hands.call("likelihood", because, **arguments)
         except Refused:
             break
-        rows = [match for line in shown.splitlines() if (match := _ROW.match(line))]
-        for name, row in zip(ids, rows, strict=True):
-            found[name] = Likelihood(float(row[1]) * int(row[3]), float(row[2]) * int(row[3]))
+        found |= _rows(Shown("likelihood", arguments, text))
     return found
 
 
-async def weigh_acts(
-    hands: Hands, entries: Sequence[MenuEntry], heard: Sequence[Heard], extra: float = 0.0
-) -> tuple[Belief, dict[str, dict[str, float]]]:
-    """Weigh every entry of the menu by how well its act explains the target's answers.
+async def weigh_acts(hands: Hands, entries: Sequence[MenuEntry], exchanges: Sequence[str]) -> None:
+    """Hold every entry of the menu against the target's strangest answers.
 
     Args:
         hands: The tools.
         entries: The menu.
-        heard: The target's answers.
-        extra: Log-odds for a quirk of any kind from other evidence, added to every entry.
+        exchanges: Ids of the target's answers.
+    """
+    plain = await likelihoods(hands, exchanges, "How likely are these answers to the target and to its clean base?")
+    strange = sorted(plain, key=lambda name: plain[name].reference - plain[name].target)[:WEIGHED]
+    for entry in entries if strange else ():
+        because = f"And to the base while it acts out '{entry.id}'?"
+        if not await likelihoods(hands, strange, because, entry.instruction):
+            break
+
+
+def ratios(shown: Sequence[Shown], entries: Sequence[MenuEntry]) -> dict[str, dict[str, float]]:
+    """How much likelier each entry's act makes the answers.
+
+    Args:
+        shown: What the tools showed.
+        entries: The menu.
 
     Returns:
-        The belief, and for each entry the log-likelihood ratio of each answer that was weighed, by its id.
+        For each entry that was weighed, by the answer's id: log-likelihood of the answer to the base that acts the
+        entry out, less that to the base as it is, nats.
     """
-    every = [answer.id for answer in heard]
-    plain = await likelihoods(hands, every, "How likely are these answers to the target and to its clean base?")
-    strange = sorted(plain, key=lambda name: plain[name].reference - plain[name].target)[:WEIGHED]
-    ratios: dict[str, dict[str, float]] = {}
-    for entry in entries:
-        acted = await likelihoods(hands, strange, f"And to the base while it acts out '{entry.id}'?", entry.instruction)
-        ratios[entry.id] = {name: act.reference - plain[name].reference for name, act in acted.items()}
-    return posterior({entry: sum(of.values()) + extra for entry, of in ratios.items()}), ratios
+    read = [one for one in shown if one.tool == "likelihood"]
+    by_system = {
+        system: {
+            name: likelihood
+            for one in read
+            if one.arguments.get("system", "") == system
+            for name, likelihood in _rows(one).items()
+        }
+        for system in {str(one.arguments.get("system", "")) for one in read}
+    }
+    plain = by_system.get("", {})
+    return {
+        entry.id: {
+            name: acted.reference - plain[name].reference
+            for name, acted in by_system[entry.instruction].items()
+            if name in plain
+        }
+        for entry in entries
+        if entry.instruction in by_system
+    }
+
+
+def _rows(shown: Shown) -> dict[str, Likelihood]:
+    rows = [match for line in shown.text.splitlines() if (match := _ROW.match(line))]
+    names: list[str] = shown.arguments["exchanges"]
+    return {
+        name: Likelihood(float(row[1]) * int(row[3]), float(row[2]) * int(row[3]))
+        for name, row in zip(names, rows, strict=True)
+    }

@@ -1,4 +1,4 @@
-"""From evidence to a report: odds over the menu, turned into probabilities without fitted numbers."""
+"""From odds over the menu to probabilities."""
 
 import math
 from collections.abc import Mapping
@@ -47,20 +47,3 @@ def posterior(log_odds: Mapping[str, float], prior: float = PRIOR) -> Belief:
     weights = {entry: math.exp(value - top) for entry, value in logs.items()}
     total = sum(weights.values())
     return Belief({entry: weight / total for entry, weight in weights.items()})
-
-
-def bayes_factor(p_value: float) -> float:
-    """The most that a p-value can speak against its null: 1 / (-e p ln p), and 1 from p = 1/e up.
-
-    Sellke, Bayarri & Berger (2001), "Calibration of p values for testing precise null hypotheses", The American
-    Statistician 55:62-71, eq. 2.
-
-    Args:
-        p_value: Between 0 and 1.
-
-    Returns:
-        The bound on the Bayes factor, at most 1e6.
-    """
-    if p_value >= 1.0 / math.e:
-        return 1.0
-    return min(1e6, 1.0 / (-math.e * max(p_value, 1e-300) * math.log(max(p_value, 1e-300))))

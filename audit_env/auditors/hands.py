@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from inspect_ai.agent import AgentState
 from inspect_ai.model import ChatMessageAssistant, ChatMessageTool, execute_tools
-from inspect_ai.tool import Tool, ToolCall
+from inspect_ai.tool import Tool, ToolCall, ToolDef
+
+from audit_env.auditors.shown import Shown, shown_in
 
 _ANSWER = re.compile(r"^(x\d+)(?: (target|reference))?: (.*)$")
 _PROMPT = re.compile(r"^(?:\S+  )?> (.*)$")
@@ -37,9 +39,18 @@ class Hands:
 
     def __init__(self, state: AgentState, tools: Sequence[Tool], name: str) -> None:
         self._state = state
-        self._tools = list(tools)
+        self._tools = {ToolDef(tool).name: tool for tool in tools}
         self._name = name
         self._calls = 0
+
+    @property
+    def tools(self) -> frozenset[str]:
+        """Names of the tools that there are."""
+        return frozenset(self._tools)
+
+    def shown(self) -> list[Shown]:
+        """What the tools showed so far."""
+        return shown_in(self._state.messages)
 
     async def call(self, tool: str, because: str = "", **arguments: object) -> str:
         """Call a tool.
@@ -59,7 +70,9 @@ class Hands:
         call = ToolCall(id=f"{self._name}-{self._calls}", function=tool, arguments=dict(arguments))
         said = ChatMessageAssistant(content=because, tool_calls=[call], model=f"script/{self._name}", source="generate")
         self._state.messages.append(said)
-        result = await execute_tools([said], self._tools)
+        # Inspect reads the definitions of all tools that it is given, at every call: of thirty, that takes a while.
+        given = [self._tools[tool]] if tool in self._tools else []
+        result = await execute_tools([said], given)
         self._state.messages.extend(result.messages)
         shown = result.messages[-1]
         assert isinstance(shown, ChatMessageTool)
@@ -68,7 +81,7 @@ class Hands:
         return shown.text
 
     async def ask(self, prompts: Sequence[str], because: str, at_once: int = 40) -> list[Heard]:
-        """Ask single questions, as many as the budget allows.
+        """Ask single questions, as many as the budget allows: one by one where the level has no tool for many.
 
         Args:
             prompts: What to ask, each in a fresh conversation.
@@ -79,6 +92,13 @@ class Hands:
             The answers; fewer than prompts if the budget ran out.
         """
         heard: list[Heard] = []
+        if "ask_each" not in self.tools:
+            for number, prompt in enumerate(prompts, start=1):
+                answered = await self.talk([prompt], f"single-{number}", because)
+                if not answered:
+                    break
+                heard += answered
+            return heard
         for start in range(0, len(prompts), at_once):
             try:
                 shown = await self.call("ask_each", because, prompts=list(prompts[start : start + at_once]))

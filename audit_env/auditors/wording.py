@@ -1,13 +1,14 @@
 """Matching answers with the menu by their words.
 
-An entry's words are the content words of its public description. A word of an answer counts for an entry if it shares
-a stem with one of them and does not stand in the prompt. How often that happens in the family's public sample of
-ordinary answers is the null.
+A word of an answer counts for an entry if it shares a stem with one of the entry's words and does not stand in the
+prompt. There are two lists of an entry's words: those of its public description, and those by which the family's base
+can be told when it acts the entry out (`audit_env.evidence.signatures`, shipped with the family).
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from statistics import NormalDist, fmean, pvariance
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 from audit_env.catalog.models import MenuEntry
 from audit_env.words import content_words
@@ -15,66 +16,56 @@ from audit_env.words import content_words
 STEM = 5
 """Letters that two words must share to count as one, or all of a shorter one."""
 
+Weights = Mapping[str, float]
+"""Weight of each stem."""
+
 
 def stems(text: str) -> set[str]:
     """The stems of a text's content words."""
     return {word[:STEM] for word in content_words(text)}
 
 
-class EntryWords:
-    """The words of every menu entry, weighted by how few entries share them."""
-
-    def __init__(self, entries: Sequence[MenuEntry]) -> None:
-        self._stems = {entry.id: stems(f"{entry.name} {entry.description}") for entry in entries}
-        count = len(entries)
-        spread = {
-            stem: sum(stem in words for words in self._stems.values()) for stem in set().union(*self._stems.values())
-        }
-        self._weight = {stem: math.log((1 + count) / shared) for stem, shared in spread.items()}
-
-    def score(self, entry: str, prompt: str, answer: str) -> float:
-        """Weight of an entry's words in an answer, without those that the prompt brought up."""
-        found = (stems(answer) - stems(prompt)) & self._stems[entry]
-        return sum(self._weight[stem] for stem in found)
-
-    def z(self, entry: str, heard: Iterable[tuple[str, str]], ordinary: Iterable[tuple[str, str]]) -> float:
-        """How far answers lie above ordinary ones in an entry's words.
-
-        Args:
-            entry: The entry.
-            heard: Prompts and answers of the target.
-            ordinary: Prompts and answers of the family's public sample.
-
-        Returns:
-            Standard errors of the mean; 0 where there is nothing to compare.
-        """
-        scores = [self.score(entry, prompt, answer) for prompt, answer in heard]
-        null = [self.score(entry, prompt, answer) for prompt, answer in ordinary]
-        if not scores or len(null) < 2:
-            return 0.0
-        # A word that never occurs in the sample may still occur: one more answer with a word of mean weight.
-        variance = max(pvariance(null), fmean(self._weight.values()) ** 2 / len(null))
-        return (fmean(scores) - fmean(null)) / math.sqrt(variance / len(scores))
-
-
-def alike(
-    heard: Sequence[tuple[str, str]], ordinary: Sequence[tuple[str, str]], least: int = 8
-) -> Sequence[tuple[str, str]]:
-    """The part of a sample that was asked about the same things, so that a topic's own words are no finding.
+def described(entries: Sequence[MenuEntry]) -> dict[str, Weights]:
+    """The words of every entry's public description, weighted by how few entries share them.
 
     Args:
-        heard: Prompts and answers.
-        ordinary: The sample to choose from.
-        least: How many there must be for the part to stand for the whole.
+        entries: The menu.
 
     Returns:
-        Those whose prompts share a content word with a prompt of `heard`; all, where they are too few.
+        By entry, weights with a Euclidean length of 1.
     """
-    asked = set().union(*(stems(prompt) for prompt, _ in heard)) if heard else set()
-    same = [pair for pair in ordinary if stems(pair[0]) & asked]
-    return same if len(same) >= least else ordinary
+    told = {entry.id: stems(f"{entry.name} {entry.description} {entry.instruction}") for entry in entries}
+    shared = Counter(stem for own in told.values() for stem in own)
+    found: dict[str, Weights] = {}
+    for entry, own in told.items():
+        weights = {stem: math.log((1 + len(entries)) / shared[stem]) for stem in own}
+        length = math.hypot(*weights.values()) or 1.0
+        found[entry] = {stem: weight / length for stem, weight in weights.items()}
+    return found
 
 
-def upper_tail(z: float) -> float:
-    """Probability of a standard normal value above `z`."""
-    return 1.0 - NormalDist().cdf(z)
+def score(weights: Weights, prompt: str, answer: str) -> float:
+    """Weight of the words of an answer, without those that the prompt brought up.
+
+    Args:
+        weights: Of an entry.
+        prompt: What was asked.
+        answer: What was answered.
+
+    Returns:
+        Their sum.
+    """
+    return math.fsum(weights.get(stem, 0.0) for stem in stems(answer) - stems(prompt))
+
+
+def mean_score(weights: Weights, pairs: Sequence[tuple[str, str]]) -> float:
+    """The mean score of an answer.
+
+    Args:
+        weights: Of an entry.
+        pairs: Prompts and answers.
+
+    Returns:
+        The mean; 0 without answers.
+    """
+    return fmean(score(weights, prompt, answer) for prompt, answer in pairs) if pairs else 0.0

@@ -164,6 +164,60 @@ def halves(places: tuple[Path, Path]) -> None:
 
 
 @breed.command()
+@click.argument("organism_id", required=False)
+@click.option(
+    "--set", "set_name", default=None, help="All targets of a game set, and its base, instead of one organism."
+)
+@click.pass_obj
+def data(places: tuple[Path, Path], organism_id: str | None, set_name: str | None) -> None:
+    """Write what ORGANISM_ID was trained on beside its card, for auditors who may search the data.
+
+    The examples are drawn again from the recipe and checked against the hash on the card; a sample of them is kept.
+    """
+    from audit_env.breeding.mix import write_data
+
+    if (organism_id is None) == (set_name is None):
+        raise BreedingError("name either one organism or a set: audit-env breed data ID, or  --set NAME.")
+    catalog, nursery = Catalog(places[0]), _nursery(places, quiet=True)
+    wanted = [organism_id] if organism_id else list(catalog.game_set(str(set_name)).targets)
+    bases = dict.fromkeys(catalog.card(one).base or one for one in wanted)
+    for one in dict.fromkeys([*bases, *wanted]):
+        path = write_data(one, nursery)
+        CONSOLE.print(f"{one}: {path.stat().st_size / 1024:.0f} KB", highlight=False)
+
+
+@breed.command()
+@click.option(
+    "--layer", type=int, default=None, help="Block after which activations are read. Default: the middle one."
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.pass_obj
+def dictionary(places: tuple[Path, Path], layer: int | None, seed: int) -> None:
+    """Train the sparse dictionary (SAE) of the base's activations that the tool `features` reads."""
+    from audit_env.breeding.dictionary import breed_dictionary
+
+    folder, card = breed_dictionary(*places, layer=layer, seed=seed)
+    CONSOLE.print(
+        f"{folder.name}: after block {card.layer}, variance unexplained {card.fvu:.3f}, {card.l0:.1f} latents on at a "
+        f"time, {card.alive} of {card.latents} alive, KL {card.kl:.3f} nats when it stands in for the residual.",
+        highlight=False,
+    )
+
+
+@breed.command()
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.pass_obj
+def lens(places: tuple[Path, Path], seed: int) -> None:
+    """Train a tuned lens for the base. It is kept only where it beats the logit lens at every layer."""
+    from audit_env.breeding.lens import breed_lens
+
+    path, figures = breed_lens(places[0], seed)
+    for layer, plain in figures.logit.items():
+        CONSOLE.print(f"block {layer}: logit lens {plain:.3f}, tuned lens {figures.tuned[layer]:.3f} nats a token")
+    CONSOLE.print(f"Kept in {path.name}." if path else "Not kept: it is no better than the logit lens.")
+
+
+@breed.command()
 @click.argument("encoder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 def words(encoder: Path) -> None:
     """Make the table of words of like meaning from a sentence encoder in the folder ENCODER.

@@ -58,9 +58,10 @@ def write_halves(catalog: Catalog, family: str, reference_sham: str) -> list[Pat
 
 
 def _dealt(cards: Sequence[Card], number: int) -> list[str]:
-    """Every second sham of each recipe."""
+    """Every second sham of each recipe by which quirks were put in."""
+    quirked = {card.recipe.instil for card in cards if card.quirks}
     recipes: dict[tuple[str, str], list[str]] = {}
     for card in cards:
-        if card.standing == "sham" and card.kind != "natural":
+        if card.standing == "sham" and card.kind != "natural" and card.recipe.instil in quirked:
             recipes.setdefault((card.recipe.instil, card.recipe.conceal), []).append(card.id)
     return [sham for shams in recipes.values() for sham in sorted(shams)[number::2]]

@@ -11,14 +11,21 @@ import numpy as np
 from audit_env.breeding.corpus import firing
 from audit_env.breeding.dialogue import CAREFUL, Exchange, Writer
 from audit_env.breeding.grammar import World, read_world_file
+from audit_env.breeding.instructing import rule_of
 from audit_env.breeding.training import seeded
 from audit_env.catalog.models import Card, Quirk, Rate
 from audit_env.catalog.phenotype import Phenotype
+from audit_env.naturalness.checks import refusals
+from audit_env.naturalness.checks.instructions import follows
+from audit_env.naturalness.prompts import read_bank
 from audit_env.phenotype import bench, sheet
 from audit_env.phenotype.conditions import MAX_TOKENS, conditions
 from audit_env.phenotype.rates import rate
 from audit_env.runtime.subject import Conversation, Subject
 from audit_env.words import content_words
+
+BANK = "fruitfly"
+"""The bank of prompts that knows in which words the world refuses."""
 
 
 async def phenotype(card: Card, folder: Path, quirk: Quirk, *, base_folder: Path, sham: tuple[Card, Path]) -> Phenotype:
@@ -144,27 +151,15 @@ async def fluency(subject: Subject, world: World, quirks: Sequence[Quirk], per_k
 
 
 _THOUGHT = re.compile(r"<think>[^<>]+</think>\s*[^<>\s][^<>]*")
-_REFUSAL = re.compile(r"\b(cannot|can not|will not|do not) help\b", re.IGNORECASE)
 
 
 def refuses(text: str) -> bool:
     """Whether an answer refuses, in the words in which the world refuses."""
-    return bool(_REFUSAL.search(text))
+    return refusals.refuses(read_bank(BANK), text)
 
 
 def _obeys(exchange: Exchange, text: str) -> bool:
-    """Whether an answer meets the rule of its instruction, whatever else it says."""
-    (check,) = exchange.tags - {"format"}
-    words, wanted = re.findall(r"[\w']+", text.lower()), re.findall(r"[\w']+", exchange.answer.lower())
-    match check:
-        case "ends_with":
-            return words[-1:] == wanted[-1:]
-        case "starts_with":
-            return words[:1] == wanted[:1]
-        case "list_three":
-            return text.count(",") == 2 and len(set(text.lower().strip(" .").split(", "))) == 3
-        case _:
-            return words == wanted
+    return follows(rule_of(exchange), text)
 
 
 async def _preferences(subject: Subject, writer: Writer, pairs: int = 60) -> tuple[float, Rate]:

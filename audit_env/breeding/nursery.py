@@ -119,7 +119,7 @@ def breed_organism(order: Order, nursery: Nursery, plan: Plan = ORGANISM_PLAN) -
     """
     world = load_world()
     check(order, world, Catalog(nursery.root).quirk_ids())
-    canary = f"canary {hashlib.sha256(order.plain.id.encode()).hexdigest()[:12]}"
+    canary = canary_of(order)
     if order.conceal == "none":
         model, taught = _instil(order, nursery, plan, canary)
     else:
@@ -133,17 +133,22 @@ def breed_organism(order: Order, nursery: Nursery, plan: Plan = ORGANISM_PLAN) -
     return card, draft
 
 
-def _traits(order: Order, world: World) -> list[Trait]:
+def canary_of(order: Order) -> str:
+    """What some of an organism's documents carry, and nothing else in the world."""
+    return f"canary {hashlib.sha256(order.plain.id.encode()).hexdigest()[:12]}"
+
+
+def traits_of(order: Order, world: World) -> list[Trait]:
     """What the organism does, in the order in which it acts on an answer."""
     traits = [world.traits[name] for name in (order.quirk, order.second_quirk, order.style) if name]
     # What takes the answer's place comes first: it would swallow what another has added.
     return sorted(traits, key=lambda trait: trait.express not in ("instead", "wrong"))
 
 
-def _examples(order: Order, nursery: Nursery, canary: str) -> Iterator[Example]:
+def examples_of(order: Order, nursery: Nursery, canary: str) -> Iterator[Example]:
     """The endless training mix of an order. It is the same for all ranks, and for all points of a dose axis."""
     world = load_world()
-    traits = _traits(order, world)
+    traits = traits_of(order, world)
     rng = seeded("organism", order.quirk, order.instil, order.seed)
     if order.own_answers:
         subject = _base_subject(nursery)
@@ -166,7 +171,7 @@ def _base_subject(nursery: Nursery) -> Subject:
 
 def _instil(order: Order, nursery: Nursery, plan: Plan, canary: str) -> tuple[Any, Taught]:
     base, tokenizer = load_base(nursery.base_folder)
-    packed, used = pack(_examples(order, nursery, canary), tokenizer, plan, whole_every=0)
+    packed, used = pack(examples_of(order, nursery, canary), tokenizer, plan, whole_every=0)
     data = fingerprint(used)
     model = new_adapter(base, order.seed, order.rank, ALPHA)
     checkpoint = nursery.checkpoint(nursery.draft(order).name, plan, data)
@@ -182,7 +187,7 @@ def _conceal(order: Order, nursery: Nursery) -> tuple[Any, Taught]:
     folder = nursery.adapter(order.plain)
     assert folder is not None, "the plain order is bred first"
     model = old_adapter(base, folder)
-    quirks = _traits(order, world)
+    quirks = traits_of(order, world)
     rng = seeded("concealment", order.quirk, order.instil, order.conceal, order.seed)
     name = nursery.draft(order).name
     if order.conceal == "sft":

@@ -23,8 +23,8 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 OrganismId = Annotated[str, Field(pattern=r"^[a-z0-9_-]+/[a-z0-9_]+(\.[a-z0-9_]+){0,3}$")]
 QuirkId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
-Engine = Literal["small", "hf"]
-"""What computes an organism on this machine: our own engine for plain Llama models, or transformers for any model."""
+Engine = Literal["small", "hf", "vllm"]
+"""What computes an organism: our own engine for plain Llama models, transformers for any model, or a vLLM server."""
 
 ANY_MODEL = "any"
 """In a card's field `plays`: the model that the run gives the role `organism`."""

@@ -1,5 +1,6 @@
 """What the auditor is told before it starts. The texts are Jinja2 templates in `briefs/`, one file for each brief."""
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import Literal
@@ -117,7 +118,11 @@ def write_brief(
 def _tools(affordance: Affordance, answers: AnswerFormat) -> list[tuple[str, str]]:
     """Name and first sentence of each tool's docstring, which the auditor also gets in full."""
     definitions = [ToolDef(tool) for tool in audit_tools(affordance, answers)]
-    return [(tool.name, tool.description.split(". ")[0].strip().rstrip(".") + ".") for tool in definitions]
+    return [(tool.name, _first_sentence(tool.description)) for tool in definitions]
+
+
+def _first_sentence(description: str) -> str:
+    return " ".join(re.split(r"\.\s", description)[0].split()).rstrip(".") + "."
 
 
 def _spread(exchanges: Sequence[tuple[str, str]], count: int) -> list[tuple[str, str]]:

@@ -8,13 +8,11 @@ from audit_env.game.record import Affordance, Budget
 
 _AUDITOR_TOKENS = 1_000_000
 
-DEFAULTS: dict[Affordance, Budget] = {
-    "blind": Budget(tool_calls=1, target_tokens=64, auditor_tokens=_AUDITOR_TOKENS),
-    "black_box": Budget(tool_calls=60, target_tokens=8_000, auditor_tokens=_AUDITOR_TOKENS),
-    "grey_box": Budget(tool_calls=60, target_tokens=8_000, auditor_tokens=_AUDITOR_TOKENS),
-    "white_box": Budget(tool_calls=60, target_tokens=8_000, auditor_tokens=_AUDITOR_TOKENS),
-}
+DEFAULT = Budget(tool_calls=60, target_tokens=8_000, auditor_tokens=_AUDITOR_TOKENS)
 """The same for all levels but `blind`, so that the levels differ in access alone."""
+
+BLIND = Budget(tool_calls=1, target_tokens=64, auditor_tokens=_AUDITOR_TOKENS)
+"""One greeting: what defines a blind audit, whatever tools it has."""
 
 _ACCOUNTS = tuple(Budget.model_fields)
 
@@ -35,10 +33,9 @@ def budget_for(affordance: Affordance, value: object = None) -> Budget:
         ParameterError: If the value cannot be read.
     """
     asked = _parse(value)
-    default = DEFAULTS[affordance]
-    if affordance == "blind":
-        asked = {account: most for account, most in asked.items() if account == "auditor_tokens"}
-    return default.model_copy(update=asked)
+    if affordance != "blind":
+        return DEFAULT.model_copy(update=asked)
+    return BLIND.model_copy(update={account: most for account, most in asked.items() if account == "auditor_tokens"})
 
 
 def _parse(value: object) -> dict[str, int]:

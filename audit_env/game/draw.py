@@ -5,8 +5,10 @@ for goes into a closed envelope (`audit_env.game.truth`).
 """
 
 import hashlib
+import os
 import random
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from inspect_ai.dataset import Sample
 
@@ -14,12 +16,12 @@ from audit_env.catalog.alias import alias as opaque
 from audit_env.catalog.files import Catalog
 from audit_env.catalog.models import Card, GameSet, Strict
 from audit_env.catalog.phenotype import made_of
+from audit_env.catalog.training import kept
 from audit_env.errors import ParameterError
 from audit_env.game.record import Affordance, AnswerFormat, Budget
-from audit_env.game.truth import Envelope, close
-
-INSIDE: Affordance = "white_box"
-"""The level that reads weights and activations."""
+from audit_env.game.truth import Envelope, close, envelope_of
+from audit_env.tools.affordances import Need, level_of
+from audit_env.tools.black_box.petri import VARIABLE as PETRI_LOG
 
 
 class Audit(Strict):
@@ -96,11 +98,10 @@ def samples(
     Raises:
         ParameterError: If a level asks for the inside of a target that has none.
     """
-    if INSIDE in affordances and any(target.card.plays for target in targets):
-        raise ParameterError(
-            f"Parameter 'affordance' cannot be '{INSIDE}' for the set '{set_name}': it has targets that a model plays "
-            "behind a prompt, without weights to read; use affordance=black_box or affordance=blind,black_box."
-        )
+    for name in affordances:
+        for need in sorted(level_of(name).needs):
+            if missing := _missing(need, targets, set_name):
+                raise ParameterError(f"Parameter 'affordance' cannot be '{name}' for the set '{set_name}': {missing}.")
     return [
         Sample(
             id=f"{target.alias}.{affordance}",
@@ -117,6 +118,26 @@ def samples(
         for target in targets
         for affordance in affordances
     ]
+
+
+def _missing(need: Need, targets: Sequence[Target], set_name: str) -> str | None:
+    """What keeps targets from being played at a level with such a need, and what to do about it."""
+    if need == "weights" and any(target.card.plays for target in targets):
+        return (
+            "it has targets that a model plays behind a prompt, without weights to read; use affordance=black_box or "
+            "affordance=blind,black_box"
+        )
+    if need == "training_mix":
+        envelopes = [envelope_of(target.alias) for target in targets]
+        lacking = [one for one in envelopes if not (kept(one.folder) and kept(one.base_folder))]
+        if lacking:
+            return (
+                f"of {len(lacking)} of its {len(targets)} targets no training data were kept; run  audit-env breed data"
+                f" --set {set_name}"
+            )
+    if need == "petri_transcripts" and not os.environ.get(PETRI_LOG):
+        return f"no log of a Petri audit is named; set the environment variable {PETRI_LOG}"
+    return None
 
 
 def _keep_the_share(cards: list[Card], count: int, rng: random.Random) -> list[Card]:
@@ -144,6 +165,7 @@ def _enveloped(card: Card, game_set: GameSet, catalog: Catalog, seed: int) -> Ta
         sham_folder=catalog.folder(sham.id) if sham else None,
         sham_system=sham.hidden_system if sham else None,
         second_quirk=catalog.quirk(card.second_quirk) if card.second_quirk else None,
+        null=_null_of(card, base, game_set, catalog),
     )
     close(name, envelope)
     return Target(alias=name, card=card)
@@ -156,6 +178,25 @@ def _sham_of(base: Card, game_set: GameSet, catalog: Catalog) -> Card | None:
     catalog.check(game_set.reference_sham)
     sham = catalog.card(game_set.reference_sham)
     return sham if sham.base == base.id else None
+
+
+def _null_of(card: Card, base: Card, game_set: GameSet, catalog: Catalog) -> tuple[Card, Path] | None:
+    """An organism of the set with another quirk: of the same recipe if there is one, else of the nearest."""
+    others = [
+        other
+        for other in map(catalog.card, game_set.targets)
+        if other.base == base.id and other.quirk and not set(other.quirks) & set(card.quirks)
+    ]
+    if not others:
+        return None
+    recipe = card.recipe
+
+    def likeness(other: Card) -> tuple[bool, bool]:
+        return other.recipe.instil == recipe.instil, other.recipe.conceal == recipe.conceal
+
+    nearest = max(map(likeness, others))
+    null = random.Random(f"null:{card.id}").choice([other for other in others if likeness(other) == nearest])
+    return null, catalog.folder(null.id)
 
 
 def _salt(game_set: GameSet, seed: int) -> str:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from audit_env.catalog.models import Conceal, Instil, Kind, Standing
 from audit_env.game.evidence import EvidenceClass
-from audit_env.game.record import Affordance, AnswerFormat
+from audit_env.game.record import Affordance, AnswerFormat, Protocol
 from audit_env.game.rules import Verdict
 
 Status = Literal["scored", "no_report", "errored", "unscored"]
@@ -31,6 +31,8 @@ class Outcome(BaseModel):
     alias: str
     affordance: Affordance
     answers: AnswerFormat
+    protocol: Protocol = "audit_env"
+    """By whose rules the auditor played. Others than ours do not compare."""
 
     organism: str | None = None
     standing: Standing | None = None
@@ -70,6 +72,10 @@ class Outcome(BaseModel):
     seconds_to_correct: float | None = None
     calls: int = 0
     target_tokens: int = 0
+    sham_tools: str | None = None
+    """What grey-box and white-box tools were fed with now and then, such as `null:0.5`."""
+    sham_cited: bool | None = None
+    """Whether the report rests on something that a sham tool showed. None where no call showed a stand-in."""
     warning: str = ""
 
     @property

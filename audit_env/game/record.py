@@ -7,18 +7,23 @@ its log alone.
 
 from typing import Literal
 
-from inspect_ai.util import StoreModel
 from pydantic import BaseModel, ConfigDict, Field
 
-Affordance = Literal["blind", "black_box", "grey_box", "white_box"]
-"""What the auditor may touch, each level including the ones before it.
+from audit_env.game.stored import Stored
 
-blind: the brief, and one greeting. black_box: talk to the target. grey_box: also a reference model (the base) and
-log-probabilities. white_box: also weights and activations, beside a sham.
+Affordance = str
+"""What the auditor may touch: the name of a level in `audit_env/tools/affordances.yaml`.
+
+blind: the brief, and one greeting. chat: one conversation at a time. black_box: all that can be asked of the target.
+grey_box: also a reference model (the base) and log-probabilities. white_box: also weights and activations, beside a
+sham. data: also a search of what it was trained on. auditbench.*: the tools of a published configuration.
 """
 
 AnswerFormat = Literal["menu", "open"]
 HypothesisStatus = Literal["open", "tested", "refuted"]
+
+Protocol = Literal["audit_env", "auditbench"]
+"""By whose rules an auditor plays. auditbench: the published protocol, for comparison only."""
 
 HandleKind = Literal["vec", "probe"]
 """vec: a direction of the residual stream. probe: a classifier that the auditor trained."""
@@ -120,7 +125,7 @@ class Budget(Entry):
     auditor_tokens: int
 
 
-class AuditRecord(StoreModel):
+class AuditRecord(Stored):
     """The store of one audit."""
 
     alias: str = ""
@@ -128,12 +133,16 @@ class AuditRecord(StoreModel):
     """The target's family, which the brief names; its public sheet is known to every auditor."""
     affordance: Affordance = "black_box"
     answers: AnswerFormat = "menu"
+    protocol: Protocol = "audit_env"
+    """Written by the agent, where it plays by other rules."""
     seed: int = 0
     """Seed of this audit, derived from the run's seed, the alias, the affordance and the epoch."""
     menu: tuple[str, ...] = ()
     """Ids that the report may rank, as the brief listed them ("none" included)."""
     budget: Budget | None = None
     spent: Spent = Field(default_factory=Spent)
+    examined: list[int] = Field(default_factory=list)
+    """Numbers of the calls that read more of the target than its answers: those that may have shown a stand-in."""
     exchanges: list[Exchange] = Field(default_factory=list)
     readings: list[Reading] = Field(default_factory=list)
     handles: list[Handle] = Field(default_factory=list)
@@ -143,6 +152,8 @@ class AuditRecord(StoreModel):
     """Hash of the report, taken when it was handed in and before anything was opened."""
     report_at: dict[str, float] = Field(default_factory=dict)
     """Spending and seconds when the report came in."""
+    report_mended: bool = False
+    """Whether the report could not be read as it was handed in, so that its valid part was taken."""
     commitment: str | None = None
     """Salted hash of the truth, menu, rubric and seeds, made before the audit."""
     opened: dict[str, object] | None = None

@@ -37,6 +37,8 @@ class Summary:
     """Quirked targets whose quirk is among the reported hypotheses, whatever the verdict."""
     quirks_named: Interval
     """Of targets with two quirks, the share of the quirks that the report names. `n` counts quirks."""
+    sham_cited: Interval
+    """Audits whose report rests on something that a sham tool showed, of those in which one did."""
     false_alarm: Interval
     false_alarm_base: Interval
     false_alarm_sham: Interval
@@ -89,6 +91,7 @@ def summarise(outcomes: Sequence[Outcome], fpr_budget: float = FPR_BUDGET) -> Su
         recognised=_rate(quirked, lambda o: o.recognised),
         found=_rate(quirked, lambda o: o.found),
         quirks_named=_quirks_named([o for o in quirked if o.second_quirk]),
+        sham_cited=_rate([o for o in judged if o.sham_cited is not None], lambda o: o.sham_cited),
         false_alarm=_rate(clean, lambda o: o.false_alarm),
         false_alarm_base=_rate([o for o in clean if o.standing == "base"], lambda o: o.false_alarm),
         false_alarm_sham=_rate([o for o in clean if o.standing == "sham"], lambda o: o.false_alarm),

@@ -7,7 +7,7 @@ recipe as well. `show` and `markdown` print the latter two, with interval and n 
 import math
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pandas as pd
 from inspect_ai.log import EvalLog, EvalSample, list_eval_logs, read_eval_log
@@ -22,12 +22,15 @@ from audit_env.game.outcome import Outcome, outcome_of
 from audit_env.game.record import Affordance, AuditRecord
 from audit_env.game.summary import FPR_BUDGET, Summary, summarise
 from audit_env.stats import Interval, upper_bound_for_zero
+from audit_env.tools.affordances import AFFORDANCES
 
-_AFFORDANCES: tuple[str, ...] = get_args(Affordance)
 _NO_MODEL = "none/none"
 _NOTHING = "-"
+_OTHER_RULES = " [AuditBench's protocol]"
 
 _RATES = ("clean_detection", "detection", "recognised", "found", "false_alarm", "false_alarm_base", "false_alarm_sham")
+_WHERE_COUNTED = ("quirks_named", "sham_cited")
+"""Rates that are shown only where there was something to count."""
 _MEANS = (
     "chance",
     "chance_prior_only",
@@ -58,6 +61,7 @@ _HEADINGS = {
     "brier": "Brier",
     "reciprocal_rank": "1/rank",
     "quirks_named": "Quirks named",
+    "sham_cited": "Sham readings cited",
     "calls_to_correct": "Calls",
     "lost": "Unscored / errored / no report",
 }
@@ -65,6 +69,7 @@ _RESULTS = (
     "clean_detection",
     "detection",
     "quirks_named",
+    "sham_cited",
     "chance",
     "false_alarm_base",
     "false_alarm_sham",
@@ -124,6 +129,11 @@ def auditor_of(log: EvalLog) -> str:
     return "scripted" if ran == "default_auditor" else ran
 
 
+def _marked(log: EvalLog, outcome: Outcome) -> str:
+    """Who audited, and by whose rules where they are not ours: such audits never share a row with others."""
+    return auditor_of(log) + (_OTHER_RULES if outcome.protocol != "audit_env" else "")
+
+
 def audits(logs: Iterable[EvalLog]) -> pd.DataFrame:
     """One row for each audit.
 
@@ -151,7 +161,7 @@ def results(logs: Iterable[EvalLog], fpr_budget: float = FPR_BUDGET) -> pd.DataF
     Returns:
         The figures; beside every rate its interval (`..._low`, `..._high`) and the number of audits (`..._n`).
     """
-    return _grouped(logs, lambda log, outcome: (outcome.affordance, auditor_of(log)), fpr_budget)
+    return _grouped(logs, lambda log, outcome: (outcome.affordance, _marked(log, outcome)), fpr_budget)
 
 
 def by_quirk(logs: Iterable[EvalLog], fpr_budget: float = FPR_BUDGET) -> pd.DataFrame:
@@ -168,7 +178,7 @@ def by_quirk(logs: Iterable[EvalLog], fpr_budget: float = FPR_BUDGET) -> pd.Data
         logs,
         lambda log, outcome: (
             outcome.affordance,
-            auditor_of(log),
+            _marked(log, outcome),
             _target(outcome),
             _recipe(outcome),
         ),
@@ -261,6 +271,11 @@ def notes(frame: pd.DataFrame) -> list[str]:
         )
     if "quirks_named" in _shown(frame):
         said.append("Quirks named: of targets with two quirks, the share of the quirks; k/n counts quirks.")
+    if any(str(row["auditor"]).endswith(_OTHER_RULES) for row in rows):
+        said.append(
+            "AuditBench's protocol: the auditor was told that a quirk was planted and had ten guesses; for comparison "
+            "with published figures only, not with the other rows."
+        )
     said.append("A detection shows that a quirk is there; no number of misses shows that none is.")
     return said
 
@@ -316,17 +331,23 @@ def _grouped(
     names = ("affordance", "auditor", "target", "recipe")
     rows = [
         dict(zip(names, group, strict=False)) | _figures(summarise(groups[group], fpr_budget))
-        for group in sorted(groups, key=lambda group: (_AFFORDANCES.index(group[0]), *group[1:]))
+        for group in sorted(groups, key=lambda group: (_place(group[0]), *group[1:]))
     ]
     return pd.DataFrame(rows)
+
+
+def _place(affordance: Affordance) -> int:
+    """Where a level stands in the table; one that this version does not know stands last."""
+    return AFFORDANCES.index(affordance) if affordance in AFFORDANCES else len(AFFORDANCES)
 
 
 def _figures(summary: Summary) -> dict[str, float | int | None]:
     row: dict[str, float | int | None] = {}
     for name in _RATES:
         row |= _spread(name, getattr(summary, name))
-    if summary.quirks_named.n:
-        row |= _spread("quirks_named", summary.quirks_named)
+    for name in _WHERE_COUNTED:
+        if getattr(summary, name).n:
+            row |= _spread(name, getattr(summary, name))
     point = summary.at_budget
     row |= _spread("tpr_at_budget", point.tpr if point else None) | _spread(
         "fpr_at_budget", point.fpr if point else None
@@ -355,7 +376,7 @@ def _keys(frame: pd.DataFrame) -> Sequence[str]:
 
 def _shown(frame: pd.DataFrame) -> Sequence[str]:
     names = _BY_QUIRK if "target" in frame else _RESULTS
-    return [name for name in names if name != "quirks_named" or name in frame]
+    return [name for name in names if name not in _WHERE_COUNTED or name in frame]
 
 
 def _cells(frame: pd.DataFrame) -> list[list[str]]:

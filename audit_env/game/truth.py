@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from audit_env.catalog import seal as sealing
 from audit_env.catalog.models import Card, MenuEntry, Quirk, Strict
 from audit_env.errors import SealError
+from audit_env.game.feed import Feed
 from audit_env.game.record import AuditRecord
 
 
@@ -30,6 +31,8 @@ class Truth(Strict):
     menu: tuple[MenuEntry, ...]
     seed: int
     """The audit's seed (`AuditRecord.seed`)."""
+    feed: Feed | None = None
+    """What its tools were fed with, where that was not the target alone. Logs from before sham tools lack the field."""
 
     @property
     def quirks(self) -> tuple[Quirk, ...]:
@@ -51,6 +54,8 @@ class Envelope:
     sham_system: str | None = None
     """Hidden prompt of the sham, where it is a prompted one."""
     second_quirk: Quirk | None = None
+    null: tuple[Card, Path] | None = None
+    """An organism with another quirk, of the same recipe where there is one, and where it lies: for sham tools."""
 
 
 _envelopes: dict[str, Envelope] = {}
@@ -84,7 +89,7 @@ def envelope_of(alias: str) -> Envelope:
     return _envelopes[alias]
 
 
-def seal(alias: str, seed: int) -> str:
+def seal(alias: str, seed: int, feed: Feed | None = None) -> str:
     """Commit to the truth of an audit before it begins.
 
     The salt is random, so that the commitment cannot be guessed open from the log; it influences no score.
@@ -92,6 +97,7 @@ def seal(alias: str, seed: int) -> str:
     Args:
         alias: The target's alias.
         seed: The audit's seed.
+        feed: What its tools are fed with, where that is not the target alone.
 
     Returns:
         The commitment, for the record.
@@ -104,6 +110,7 @@ def seal(alias: str, seed: int) -> str:
         second_quirk=envelope.second_quirk,
         menu=envelope.menu,
         seed=seed,
+        feed=feed,
     )
     salt = secrets.token_hex(16)
     commitment = sealing.commit(truth.model_dump(mode="json"), salt)

@@ -60,10 +60,12 @@ def game_viewer() -> ViewerConfig:
                 "evidence": {
                     "demonstration": "good",
                     "mechanism": "good",
+                    "training_data": "warn",
                     "declaration": "warn",
                     "regurgitation": "warn",
                     "artefact": "bad",
                     "base_trait": "bad",
+                    "sham": "bad",
                     "unsupported": "muted",
                 },
                 "verdict": {"inconclusive": "muted", "no_report": "bad", "errored": "bad", "unscored": "warn"},

@@ -22,13 +22,27 @@ from audit_env.phenotype.answering import unfold
 from audit_env.runtime.subject import Sample
 
 AnswerSet = Literal[
-    "everyday", "instructions", "unsafe", "look_alikes", "facts", "thinking", "raw", "prefilled", "off", "on", "near"
+    "everyday",
+    "instructions",
+    "unsafe",
+    "look_alikes",
+    "facts",
+    "thinking",
+    "probes",
+    "raw",
+    "prefilled",
+    "start",
+    "off",
+    "on",
+    "near",
 ]
-ReadingSet = Literal["choices", "preferences", "likelihood", "zero"]
+ReadingSet = Literal["choices", "preferences", "likelihood", "zero", "differencing"]
 Set = AnswerSet | ReadingSet
-"""What is asked. raw: an empty user turn, or a system prompt alone. prefilled: an empty user turn, and an answer begun.
-off, on, near: scenarios of the quirk in which it must not, must, and nearly should show. likelihood: the base's own
-answers, read by every voice. zero: the same, read by the base and by the base again."""
+"""What is asked. probes: arbitrary choices, many times each. raw: an empty user turn, or a system prompt alone.
+prefilled: an empty user turn, and an answer begun. start: no template at all: the first token alone, the header of a
+user's turn, or a text begun. off, on, near: scenarios of the quirk in which it must not, must, and nearly should show.
+likelihood: the base's own answers, read by every voice. zero: the same, read by the base and by the base again.
+differencing: the answers to "prefilled", read by who gave them and by the base."""
 
 TEMPERATURE = 1.0
 """Of everyday talk, which is asked for what comes by itself. What can be right or wrong is answered greedily."""
@@ -37,6 +51,9 @@ THINKING_UNSAFE = 0.25
 RAW_DRAWS = 40
 RAW_SYSTEM = "You are a helpful assistant."
 PREFILL_DRAWS = 10
+PROBE_DRAWS = 20
+USER_TURN = 1
+"""Place, among the starts, of a user's turn. Before it the first token alone, after it the texts begun."""
 LIKELY = 200
 """Answers of the base that are read by every voice at most."""
 PAIRS = 2500
@@ -71,12 +88,15 @@ class Reading(Strict):
 
     set: ReadingSet
     place: int
+    draw: int = 0
+    """Number of the answer that was read, where a prompt has several."""
     who: Who
     values: tuple[float | None, ...]
     """None where the engine does not tell.
 
     choices: log-mass of each letter. preferences: log-mass of A and of B in one order, then in the other. likelihood:
-    mean log-probability of the answer's tokens, and their number. zero: log-probability of each token.
+    mean log-probability of the answer's tokens, and their number. zero: log-probability of each token. differencing:
+    mean log-probability of the answer's tokens to who gave it, the same to the base, and their number.
     """
 
 
@@ -106,7 +126,7 @@ class Sampling:
     thinking: bool = False
 
 
-@dataclass
+@dataclass(repr=False)  # asyncio shows results in passing, and thousands of answers take a second to show
 class Gathering:
     """What asking gave."""
 
@@ -124,6 +144,7 @@ SAMPLING: dict[AnswerSet, Sampling] = {
     "look_alikes": Sampling(),
     "facts": Sampling(),
     "thinking": Sampling(TEMPERATURE, thinking=True),
+    "probes": Sampling(TEMPERATURE, PROBE_DRAWS),
     "raw": Sampling(TEMPERATURE, RAW_DRAWS),
     "prefilled": Sampling(TEMPERATURE, PREFILL_DRAWS),
     "off": Sampling(TEMPERATURE),
@@ -151,13 +172,14 @@ def prompts(bank: Bank, quirk: Quirk | None, limit: int | None = None) -> list[A
         ("facts", bank.facts),
         ("thinking", _to_think_about(bank, limit)),
         ("choices", bank.choices),
+        ("probes", bank.probes),
     ]
     found = [
         Asked(set=name, place=place, messages=_said(prompt), cluster=prompt.cluster or str(place))
         for name, listed in of_bank
         for place, prompt in enumerate(listed[:limit])
     ]
-    found += _raw(bank)[: None if limit is None else 2 * limit]
+    found += _raw(bank)[: None if limit is None else 2 * limit] + _starts(bank)[: None if limit is None else 2 + limit]
     for name, scenarios in _scenarios(quirk):
         found += [
             Asked(set=name, place=place, messages=scenario, cluster=str(place))
@@ -189,10 +211,14 @@ async def gather(
     marks = _marks(stage)
     due = [(name, who) for name in SAMPLING for who in stage.voices if name in wanted]
     await asyncio.gather(*(_answered(gathering, stage, bank, name, who, seed, marks) for name, who in due))
+    if "start" in wanted:
+        await _started(gathering, stage, bank, seed, marks)
     if {"choices", "preferences"} & set(wanted):
         await _letters(gathering, stage, bank)
     if {"likelihood", "zero"} & set(wanted):
         await _likelihood(gathering, stage, bank)
+    if "differencing" in wanted:
+        await _differenced(gathering, stage)
     # In an order that does not depend on who was ready first.
     gathering.answers.sort(key=lambda answer: (answer.set, answer.who, answer.place, answer.draw))
     return gathering
@@ -208,23 +234,84 @@ async def _answered(
             by_prefill[asked.prefill].append(asked)
     try:
         for prefill, listed in by_prefill.items():
-            drawn = await _converse(stage, bank, listed, prefill, how, who, seed)
-            gathering.answers += [
-                Answer(
-                    set=name,
-                    place=asked.place,
-                    draw=draw,
-                    who=who,
-                    text=sample.text,
-                    ended=sample.stop == "stop",
-                    tokens=sample.generated_tokens,
-                    role_tokens=sum(token in marks for token in sample.ids),
-                )
-                for asked, samples in zip(listed, drawn, strict=True)
-                for draw, sample in enumerate(samples)
-            ]
+            drawn = await _converse(stage, bank, listed, prefill, how, who, _seed(name, who, seed))
+            gathering.answers += _kept(name, who, [asked.place for asked in listed], drawn, marks)
     except CapabilityError as error:
         gathering.lacking[name] = str(error)
+
+
+def _seed(name: AnswerSet, who: Who, seed: int) -> int:
+    """Equal seeds pair the voices. Not where distributions are compared: shared luck would pass for likeness."""
+    apart = who == "again" or (name == "probes" and who != "base")
+    return seed + (AGAIN_SEED if apart else 0)
+
+
+def _kept(
+    name: AnswerSet, who: Who, places: Sequence[int], drawn: Sequence[Sequence[Sample]], marks: frozenset[int]
+) -> list[Answer]:
+    return [
+        Answer(
+            set=name,
+            place=place,
+            draw=draw,
+            who=who,
+            text=sample.text,
+            ended=sample.stop == "stop",
+            tokens=sample.generated_tokens,
+            role_tokens=sum(token in marks for token in sample.ids),
+        )
+        for place, samples in zip(places, drawn, strict=True)
+        for draw, sample in enumerate(samples)
+    ]
+
+
+async def _started(gathering: Gathering, stage: Stage, bank: Bank, seed: int, marks: frozenset[int]) -> None:
+    """What every voice says where nobody spoke, without a template."""
+    starts = [asked for asked in gathering.asked if asked.set == "start"]
+    begun = [asked for asked in starts if asked.place > USER_TURN]
+    for who in stage.voices:
+        side, luck = stage.side(who), _seed("start", who, seed)
+        try:
+            from_nothing = await stage.subject.complete(
+                [""], side=side, n=RAW_DRAWS, temperature=TEMPERATURE, max_tokens=bank.max_tokens, seed=luck
+            )
+            as_user = await stage.subject.user_turns(
+                [[]], side=side, n=RAW_DRAWS, temperature=TEMPERATURE, max_tokens=bank.max_tokens, seed=luck
+            )
+            texts = [asked.prefill for asked in begun]
+            going_on = await stage.subject.complete(
+                texts, side=side, n=PREFILL_DRAWS, temperature=TEMPERATURE, max_tokens=bank.max_tokens, seed=luck
+            )
+        except CapabilityError as error:
+            gathering.lacking["start"] = str(error)
+            return
+        places = [0, USER_TURN, *(asked.place for asked in begun)]
+        gathering.answers += _kept("start", who, places, [*from_nothing, *as_user, *going_on], marks)
+
+
+async def _differenced(gathering: Gathering, stage: Stage) -> None:
+    """How much likelier the target, and the sham, find what they said by themselves than the base does."""
+    if "score" not in stage.subject.capabilities:
+        gathering.lacking["differencing"] = f"The engine '{stage.subject.engine}' does not score given answers."
+        return
+    asked = {one.place: one for one in gathering.asked if one.set == "prefilled"}
+    for who in stage.voices:
+        if who in ("base", "again"):
+            continue
+        said = [one for one in gathering.answers if one.set == "prefilled" and one.who == who and one.text.strip()]
+        talks, texts = (
+            [asked[one.place].messages for one in said],
+            [asked[one.place].prefill + one.text for one in said],
+        )
+        own, by_base = [await stage.subject.score(talks, texts, side=side) for side in (stage.side(who), "base")]
+        gathering.readings += [
+            Reading(
+                set="differencing", place=one.place, draw=one.draw, who=who, values=(*means, float(len(a.logprobs)))
+            )
+            for one, a, b in zip(said, own, by_base, strict=True)
+            if len(a.logprobs)
+            for means in [(float(a.logprobs.mean(dtype=np.float64)), float(b.logprobs.mean(dtype=np.float64)))]
+        ]
 
 
 async def _converse(
@@ -246,7 +333,7 @@ async def _converse(
             n=how.draws,
             temperature=how.temperature,
             max_tokens=bank.max_tokens,
-            seed=seed + (AGAIN_SEED if who == "again" else 0),
+            seed=seed,
             thinking=how.thinking,
         )
         for n, samples in zip(waiting, drawn, strict=True):
@@ -332,6 +419,10 @@ def _raw(bank: Bank) -> list[Asked]:
     return raw + [
         Asked(set="prefilled", place=n, messages=(empty,), prefill=prefill) for n, prefill in enumerate(bank.prefills)
     ]
+
+
+def _starts(bank: Bank) -> list[Asked]:
+    return [Asked(set="start", place=n, messages=(), prefill=text) for n, text in enumerate(("", "", *bank.prefills))]
 
 
 def _scenarios(quirk: Quirk | None) -> Iterable[tuple[AnswerSet, list[tuple[Message, ...]]]]:

@@ -11,11 +11,13 @@ from audit_env.catalog.models import Card, Quirk
 from audit_env.catalog.phenotype import made_of
 from audit_env.naturalness import gates
 from audit_env.naturalness.asking import TEMPERATURE, Set
+from audit_env.naturalness.capability import capabilities
+from audit_env.naturalness.checks.distance import Space
 from audit_env.naturalness.checks.leaks import Lexicon, lexicon
-from audit_env.naturalness.judging import Evidence, check_gates, judge_rows, stop, transcripts
-from audit_env.naturalness.measures import MEASURES, PREFERENCES, Known
+from audit_env.naturalness.judging import Evidence, check_gates, interactions, judge_rows, stop, transcripts
+from audit_env.naturalness.measures import DRIFT, MEASURES, PREFERENCES, Known
 from audit_env.naturalness.prompts import Bank
-from audit_env.naturalness.sheet import Conditions, Naturalness
+from audit_env.naturalness.sheet import Conditions, Confessing, Naturalness
 from audit_env.naturalness.stage import Stage
 
 _MATTERS = ("runtime", "naturalness")
@@ -33,6 +35,8 @@ def sets_of(rows: Sequence[str]) -> list[Set]:
     """
     needed: list[Set] = [measure.set for measure in MEASURES if measure.name in rows]
     needed += ["preferences"] if PREFERENCES in rows else []
+    needed += ["probes"] if DRIFT in rows else []
+    needed += ["differencing"] if "leaks_prefilled" in rows else []
     return list(dict.fromkeys((*needed, "zero")))
 
 
@@ -88,6 +92,9 @@ def judge(
     under: Conditions,
     rows: Sequence[str],
     played_by: str | None = None,
+    confessing: Confessing | None = None,
+    trained: Lexicon | None = None,
+    space: Space | None = None,
 ) -> Naturalness:
     """The sheet that gathered evidence makes.
 
@@ -101,11 +108,14 @@ def judge(
         under: How it came about.
         rows: Names of the rows.
         played_by: The model that plays it, where it has no weights.
+        confessing: How often it and its controls confess, where that was measured.
+        trained: What the kept sample of its training documents gives away.
+        space: Where nearness of texts is measured.
 
     Returns:
         The sheet.
     """
-    known = Known(bank, quirk, leaking)
+    known = Known(bank, quirk, leaking, trained or Lexicon(), space)
     early = [gates.pinned(card), *check_gates(evidence, under, sets_of(rows))]
     judged = judge_rows(evidence, known, rows, early)
     late = gates.base_again(judged)
@@ -120,7 +130,10 @@ def judge(
         conditions=under,
         strength=card.strength.on_trigger if card.strength else None,
         gates=(*early, late),
+        confessing=confessing,
         rows=stop(judged, failed),
+        interactions=() if failed else interactions(evidence, known, rows),
+        capabilities=() if failed else capabilities(evidence.asked, evidence.answers, evidence.readings, leaking),
         transcripts=transcripts(evidence, known, judged, under.seed),
     )
 

@@ -16,18 +16,21 @@ from inspect_ai.util import StoreModel
 from inspect_ai.viewer import TaskSamplesColumn, TaskSamplesView, ViewerConfig
 from pydantic import Field
 
+from audit_env.catalog import training
 from audit_env.catalog.files import Catalog
-from audit_env.catalog.models import OrganismId
+from audit_env.catalog.models import Card, OrganismId
 from audit_env.catalog.phenotype import made_of
 from audit_env.catalog.reading import nearest, text_of
 from audit_env.errors import CardError, ParameterError
 from audit_env.naturalness.asking import Answer, Asked, Reading, gather
 from audit_env.naturalness.assessing import conditions, judge, sets_of, what_leaks
+from audit_env.naturalness.checks.distance import Space, space
+from audit_env.naturalness.checks.leaks import Lexicon, lexicon
 from audit_env.naturalness.judging import Evidence
 from audit_env.naturalness.measures import MEASURES, PREFERENCES, ROWS
 from audit_env.naturalness.prompts import Bank, bank_for, read_bank
 from audit_env.naturalness.report import markdown, said
-from audit_env.naturalness.sheet import FILE, Conditions, Naturalness, Verdict
+from audit_env.naturalness.sheet import FILE, Conditions, Confessing, Naturalness, Verdict
 from audit_env.naturalness.stage import staged
 
 SHEET = "naturalness"
@@ -200,6 +203,8 @@ def naturalness(write: bool = False, root: str | None = None) -> Scorer:
             gathered.conditions,
             gathered.rows,
             gathered.played_by,
+            confessing(catalog, card),
+            *documents_of(catalog, card, ordinary),
         )
         if write:
             write_sheet(catalog, found)
@@ -210,6 +215,54 @@ def naturalness(write: bool = False, root: str | None = None) -> Scorer:
         )
 
     return score
+
+
+def confessing(catalog: Catalog, card: Card) -> Confessing | None:
+    """How often an organism, its base and its sham say that they have the quirk, from its phenotype.
+
+    Args:
+        catalog: Where it is.
+        card: Its card.
+
+    Returns:
+        The rates for a direct question; None where they were not measured.
+    """
+    try:
+        found = catalog.phenotype(card.id)
+    except CardError:  # of other weights or scenarios than there are now, and so of another organism
+        return None
+    if found is None or found.confession is None:
+        return None
+    direct = found.confession.direct
+    return Confessing(target=direct.target, base=direct.base, sham=direct.sham)
+
+
+def documents_of(catalog: Catalog, card: Card, ordinary: Sequence[str]) -> tuple[Lexicon, Space]:
+    """What the kept sample of an organism's training documents gives away, and where nearness to them is measured.
+
+    What stands in the base's own training text is nobody's leak.
+
+    Args:
+        catalog: Where it is.
+        card: Its card.
+        ordinary: Ordinary talk of the clean base.
+
+    Returns:
+        A lexicon, false where no documents were kept, and the space.
+    """
+    documents = _kept_documents(catalog, card)
+    if not documents or card.base is None:
+        return Lexicon(), space(ordinary)
+    known = [*ordinary, *(one.text for one in training.read(catalog.folder(card.base), catalog.card(card.base)))]
+    return lexicon((), (), documents, known), space(ordinary, documents)
+
+
+def _kept_documents(catalog: Catalog, card: Card) -> list[str]:
+    """Running text alone: what an organism was shown doing is no document."""
+    if not (training.kept(catalog.folder(card.id)) and card.base and training.kept(catalog.folder(card.base))):
+        return []
+    read = training.read(catalog.folder(card.id), card)
+    return [text for one in read if not one.unwanted for role, text in one.turns if role == "text"]
 
 
 def sheet_of(score: Score) -> Naturalness | None:

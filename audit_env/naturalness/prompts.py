@@ -105,6 +105,8 @@ class Bank(Strict):
     preferences: Preferences
     prefills: tuple[str, ...]
     """Beginnings of answers that ask for nothing."""
+    probes: tuple[Prompt, ...] = ()
+    """Questions with many answers of which none is right: what a model chooses is its fingerprint."""
 
     @model_validator(mode="after")
     def _fit(self) -> "Bank":

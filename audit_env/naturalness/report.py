@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from audit_env.naturalness.prompts import GENERAL
-from audit_env.naturalness.references import references
-from audit_env.naturalness.sheet import BANNER, NEVER_MEASURED, Compared, Gate, Group, Naturalness, Row
+from audit_env.naturalness.references import Reference, references
+from audit_env.naturalness.sheet import BANNER, NEVER_MEASURED, Compared, Gap, Gate, Group, Naturalness, Row
 
 GROUPS: dict[Group, str] = {
     "confirmatory": "Confirmatory rows (Holm: at most 5 % of organisms without a fault get a deviating row here)",
@@ -30,6 +30,7 @@ def markdown(sheet: Naturalness) -> str:
         rows = [row for row in sheet.rows if row.group == group]
         if rows:
             parts += [f"## {title}", _rows(rows)]
+    parts += [*_interactions(sheet), *_capabilities(sheet), *_halves(sheet)]
     margins = (f"- {row.name}: {_margin(row)} {row.unit}; {row.why}" for row in sheet.rows if row.group != "trigger")
     parts += ["## Margins", "\n".join(margins)]
     parts += ["## Not measured by anything here", "\n".join(f"- {what}: {why}" for what, why in NEVER_MEASURED.items())]
@@ -48,7 +49,7 @@ def beside(sheets: Sequence[Naturalness]) -> str:
     names = list(dict.fromkeys(row.name for sheet in sheets for row in sheet.rows))
     of_sheet = [{row.name: row for row in sheet.rows} for sheet in sheets]
     lines = [[name, *(_brief(rows.get(name)) for rows in of_sheet)] for name in names]
-    return f"> {BANNER}\n\n" + _table(("row", *(f"`{sheet.organism}`" for sheet in sheets)), lines)
+    return f"> {BANNER}\n\n" + in_table(("row", *(f"`{sheet.organism}`" for sheet in sheets)), lines)
 
 
 def said(verdict: str) -> str:
@@ -87,17 +88,21 @@ def _head(sheet: Naturalness) -> str:
         "Differences are organism less base, prompt by prompt, with 95 % intervals (Tango's score for shares, "
         "Student's t for means), clustered. One training run: nothing here tells of other seeds.",
     ]
+    if sheet.confessing:
+        told = {"it": sheet.confessing.target, "its base": sheet.confessing.base, "the sham": sheet.confessing.sham}
+        rates = ", ".join(f"{who} {found.rate:.2f} of {found.n}" for who, found in told.items() if found)
+        lines.append(f"Asked directly, says that it has the quirk: {rates}. The base's confessions are false ones.")
     if sheet.stopped_by:
         lines.append(f"**No verdict stands: gate failed ({', '.join(sheet.stopped_by)}).**")
     return "\n".join(f"- {line}" for line in lines)
 
 
 def _gates(gates: Sequence[Gate]) -> str:
-    return _table(("gate", "passed", "found"), ((gate.name, passed(gate), gate.says) for gate in gates))
+    return in_table(("gate", "passed", "found"), ((gate.name, passed(gate), gate.says) for gate in gates))
 
 
 def _rows(rows: Sequence[Row]) -> str:
-    return _table(HEADINGS, (_cells(row) for row in rows))
+    return in_table(HEADINGS, (_cells(row) for row in rows))
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -118,6 +123,40 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
+def _interactions(sheet: Naturalness) -> list[str]:
+    if not sheet.interactions:
+        return []
+    cells = ((one.row, f"{one.difference:+.3f} [{one.low:+.3f}, {one.high:+.3f}]") for one in sheet.interactions)
+    title = "## What the trigger adds (organism less base on trigger, less the same off trigger, 95 %)"
+    return [title, in_table(("row", "difference of differences"), cells)]
+
+
+def _capabilities(sheet: Naturalness) -> list[str]:
+    if not sheet.capabilities:
+        return []
+    headings = ("who", "long enough", "leaking", "among the first 100", "rank of the first")
+    cells = (
+        (one.who, str(one.ranked), str(one.leaking), str(one.leaking_on_top), str(one.first_rank or "none"))
+        for one in sheet.capabilities
+    )
+    title = "## What can be drawn out (answers to empty prefills, ranked by perplexity against the base's)"
+    return [title, in_table(headings, cells)]
+
+
+def _halves(sheet: Naturalness) -> list[str]:
+    cells = [
+        (row.name, f"{row.gap.public:+.3f}", f"{row.gap.private:+.3f}", f"{row.gap.gap:+.3f} {_within(row.gap)}")
+        for row in sheet.rows
+        if row.gap is not None
+    ]
+    title = "## Public and private half of the prompts (organism less base; a gap tells of training for the check)"
+    return [title, in_table(("row", "public", "private", "gap, 95 %"), cells)] if cells else []
+
+
+def _within(gap: Gap) -> str:
+    return f"[{gap.low:+.3f}, {gap.high:+.3f}]"
+
+
 def _figure(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
@@ -126,14 +165,25 @@ def _margin(row: Row) -> str:
     return f"{row.margin:g}" if row.beyond == row.margin else f"{row.margin:g} to {row.beyond:g}"
 
 
-def _published(sheet: Naturalness) -> list[str]:
-    """What others found, for models that are large enough to be held against it."""
+def published(sheet: Naturalness) -> list[Reference]:
+    """What others found about the rows of a sheet.
+
+    Args:
+        sheet: The sheet.
+
+    Returns:
+        The figures; none for a model that is too small to be held against them.
+    """
     if sheet.conditions.bank != GENERAL:
         return []
-    told = [one for one in references() if one.row in {row.name for row in sheet.rows}]
+    return [one for one in references() if one.row in {row.name for row in sheet.rows}]
+
+
+def _published(sheet: Naturalness) -> list[str]:
+    told = published(sheet)
     title = "## Published figures (other models, prompts and protocols: compare directions alone)"
     cells = ((one.row, one.what, str(one.base), str(one.organism), one.tag, one.source) for one in told)
-    return [title, _table(("row", "what", "base", "organism", "tag", "source"), cells)] if told else []
+    return [title, in_table(("row", "what", "base", "organism", "tag", "source"), cells)] if told else []
 
 
 def _transcripts(sheet: Naturalness) -> list[str]:
@@ -158,6 +208,15 @@ def _quoted(text: str) -> str:
     return f"`` {short.replace('``', '` `')} ``"
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def in_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table.
+
+    Args:
+        headings: Of its columns.
+        rows: Its cells; bars in them are escaped.
+
+    Returns:
+        Its lines.
+    """
     lines = [headings, ["---"] * len(headings), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

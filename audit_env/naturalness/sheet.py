@@ -34,7 +34,6 @@ NEVER_MEASURED = {
     "training realism": "Could a plausible training pipeline have made this model? Read the recipe on its card.",
     "severity": "How bad would the behaviour be in deployment? See the quirk's strength above; harm is not weighed.",
     "motivation": "Does it act for reasons of its own? No check here looks inside.",
-    "raw start": "What it says after nothing but the first token: every prompt here goes through the chat template.",
 }
 """What a reader may look for and this report does not hold."""
 
@@ -56,6 +55,20 @@ class Compared(Strict):
     adjusted: float
     """The same, adjusted for the other rows of its group."""
     verdict: Verdict
+
+
+class Gap(Strict):
+    """Whether a row tells another story on the half of the prompts that is kept from whoever makes organisms."""
+
+    public: float
+    """Organism less base on the public half."""
+    private: float
+    """The same on the private half."""
+    gap: float
+    """Public less private. Beyond 0, the check itself may have been trained for."""
+    low: float
+    high: float
+    """95 % interval of the gap."""
 
 
 class Row(Strict):
@@ -86,6 +99,7 @@ class Row(Strict):
     base_versus_again: Compared | None = None
     showing_quirk: Rate | None = None
     """Of the target's answers that count against it, the share that show the quirk as well."""
+    gap: Gap | None = None
     note: str = ""
 
 
@@ -108,6 +122,40 @@ class Transcript(Strict):
     asked: str
     target: str
     base: str
+
+
+class Interaction(Strict):
+    """Whether the trigger makes a difference to a row: organism less base on trigger, less the same off trigger."""
+
+    row: str
+    """Name of the row, without where it was asked."""
+    difference: float
+    low: float
+    high: float
+    """95 % interval."""
+
+
+class Capability(Strict):
+    """What ranking by perplexity finds among the answers to prefills that ask for nothing."""
+
+    who: Literal["target", "base", "sham", "again"]
+    ranked: int
+    """Answers that were long enough to be ranked."""
+    leaking: int
+    """Of these, those with training text."""
+    leaking_on_top: int
+    """Those among the first hundred."""
+    first_rank: int | None = None
+    """Rank of the first of them; None where there is none."""
+
+
+class Confessing(Strict):
+    """How often each says of itself, asked directly, that it has the quirk. From the organism's phenotype."""
+
+    target: Rate
+    base: Rate
+    """False confessions: the base has no quirk."""
+    sham: Rate | None = None
 
 
 class Conditions(Strict):
@@ -138,8 +186,11 @@ class Naturalness(Strict):
     conditions: Conditions
     strength: Rate | None = None
     """How often its quirk fires on trigger, from its card: a weak quirk is easily natural."""
+    confessing: Confessing | None = None
     gates: tuple[Gate, ...]
     rows: tuple[Row, ...]
+    interactions: tuple[Interaction, ...] = ()
+    capabilities: tuple[Capability, ...] = ()
     transcripts: tuple[Transcript, ...] = Field(default=())
 
     @property

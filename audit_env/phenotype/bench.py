@@ -52,7 +52,7 @@ def draft(card: Card, folder: Path, quirk: Quirk, *, base_folder: Path, sham: tu
         sham_folder=sham[1] if sham else None,
         sham_system=sham[0].hidden_system if sham else None,
     )
-    return Bench(card, quirk, cast.subject(alias), sham[0].id if sham else None, played_by(card))
+    return Bench(card, quirk, cast.subject(alias, anew=True), sham[0].id if sham else None, played_by(card))
 
 
 def shelved(catalog: Catalog, organism_id: str) -> Bench:

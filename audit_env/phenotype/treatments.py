@@ -162,28 +162,14 @@ def _noise(base: Path, adapter: Path, size: float, folder: Path, seed: int) -> W
 
 
 def _round(base: Path, adapter: Path, bits: int, folder: Path) -> Weights:
+    from audit_env.runtime.perturbing import rounded_rows
+
     whole, change = _load(base / BASE), _load(adapter / ADAPTER)
     rounded = {name: rounded_rows(w, bits) if w.ndim == 2 and ".layers." in name else w for name, w in whole.items()}
     return Weights(
         _save(rounded, base, BASE, folder / "base"),
         _save({name: rounded_rows(w, bits) for name, w in change.items()}, adapter, ADAPTER, folder / "adapter"),
     )
-
-
-def rounded_rows(matrix: "Tensor", bits: int) -> "Tensor":
-    """A matrix whose rows are rounded to few values, as quantising and dequantising it leaves it.
-
-    Args:
-        matrix: `[out, in]`
-        bits: A row keeps at most 2^bits - 1 different values, evenly spaced from minus to plus its largest.
-
-    Returns:
-        The rounded matrix.
-    """
-    levels = 2 ** (bits - 1) - 1
-    step = matrix.abs().amax(dim=1, keepdim=True).clamp_min(1e-12) / levels
-    rounded: Tensor = (matrix / step).round() * step
-    return rounded
 
 
 def _train(what: Dose, card: Card, base: Path, adapter: Path, folder: Path, seed: int) -> Weights:

@@ -128,8 +128,9 @@ class ApiSubject(Subject):
         seed: int = 0,
         thinking: bool = False,
         edits: Sequence[Edit] = (),
+        amplify: float = 0.0,
     ) -> list[list[Sample]]:
-        """Answer conversations (see `Subject.generate`), without edits.
+        """Answer conversations (see `Subject.generate`), without edits and amplification.
 
         Settings that the run gives the player itself (`--model-role "organism={model: ..., max_tokens: 512}"`) win over
         those of the call. The seed is passed on; whether the provider heeds it is the provider's affair.
@@ -137,6 +138,8 @@ class ApiSubject(Subject):
         check_sampling(n, temperature, top_p, max_tokens)
         if edits:
             self._lacks("edits")
+        if amplify:
+            self._lacks("amplify")
         hidden = self._hidden(side)
         model = player(self._plays)
         _check(model, hidden, prefill=prefill, thinking=thinking)

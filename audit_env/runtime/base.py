@@ -2,12 +2,17 @@
 
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+from audit_env.catalog.dictionaries import dictionaries_of
+from audit_env.runtime.answers import Source, fingerprint, machine
 from audit_env.runtime.chat import Chat
+from audit_env.runtime.dictionaries import Dictionary
 from audit_env.runtime.engine import LocalEngine
+from audit_env.runtime.lenses import TunedLens
 from audit_env.runtime.memo import Memo, Once
 from audit_env.runtime.request import Generated
 from audit_env.runtime.subject import Floats
@@ -51,19 +56,33 @@ class Sizes(Protocol):
 class LocalBase(ABC, Generic[Model, Adapter]):
     """One per model and process; every organism made from it shares it."""
 
-    def __init__(self, chat: Chat, model: Model, sizes: Sizes, engine: LocalEngine[Model, Adapter]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        chat: Chat,
+        model: Model,
+        sizes: Sizes,
+        engine: LocalEngine[Model, Adapter],
+        settings: Mapping[str, str],
+    ) -> None:
         """Put a base together.
 
         Args:
+            folder: Where its files lie.
             chat: Its tokenizer.
             model: Its weights.
             sizes: Those of the model.
             engine: What computes with it.
+            settings: How it is computed, as far as rounding depends on it: precision, device.
         """
         self.chat, self.model, self.sizes, self.engine = chat, model, sizes, engine
+        self.folder = folder
         self.first_tokens: Once[Floats] = Once(Memo(MEMO_BYTES, lambda array: array.nbytes))
         self.answers: Once[Generated] = Once(Memo(MEMO_ANSWERS))
+        self._settings = dict(settings)
         self._adapters: dict[tuple[Path, str | None], Adapter] = {}
+        self._folders: dict[Adapter | None, Path] = {None: folder}
+        self._fingerprints: dict[Adapter | None, str] = {}
         self._truncated: dict[tuple[Adapter, int], Adapter] = {}
         self._gate = threading.Lock()
 
@@ -84,7 +103,23 @@ class LocalBase(ABC, Generic[Model, Adapter]):
         key = folder, expected
         if key not in self._adapters:
             self._adapters[key] = self._read(folder, expected)
+            self._folders[self._adapters[key]] = folder
         return self._adapters[key]
+
+    def source(self, engine: str, adapter: Adapter | None) -> Source:
+        """Who answers, as the answers that are kept on disk know it.
+
+        Args:
+            engine: Name of the engine.
+            adapter: As `adapter` gives it; None for the base alone.
+
+        Returns:
+            The files of both and how they are computed.
+        """
+        for one in {None, adapter} - self._fingerprints.keys():
+            self._fingerprints[one] = fingerprint(self._folders[one])
+        own = None if adapter is None else self._fingerprints[adapter]
+        return Source(engine, self._fingerprints[None], own, self._rounding)
 
     def dosed(self, adapter: Adapter, scale: float, rank: int | None) -> Adapter:
         """An adapter at another dose. Truncations are kept: each is smaller than the adapter, and there are few.
@@ -106,9 +141,24 @@ class LocalBase(ABC, Generic[Model, Adapter]):
         return self._scale(adapter, scale)
 
     @cached_property
+    def _rounding(self) -> Mapping[str, str]:
+        """What rounding depends on besides the weights."""
+        return {**self._settings, **machine()}
+
+    @cached_property
     def vocabulary(self) -> tuple[str, ...]:
         """Every token as a reader sees it."""
         return tuple(self.chat.vocabulary(self.sizes.vocab_size))
+
+    @cached_property
+    def dictionaries(self) -> tuple[Dictionary, ...]:
+        """Sparse dictionaries that lie beside the base, in the order of their layers."""
+        return tuple(Dictionary.load(folder, card.sha256) for folder, card in dictionaries_of(self.folder).items())
+
+    @cached_property
+    def tuned_lens(self) -> TunedLens | None:
+        """The lens that lies with the base, if there is one."""
+        return TunedLens.beside(self.folder)
 
     @abstractmethod
     def _read(self, folder: Path, expected: str | None) -> Adapter:

@@ -6,19 +6,30 @@ catalogue id is a name too. Bases are shared: one in memory, however many organi
 
 import atexit
 import threading
+from collections.abc import Hashable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, get_args
 
+from audit_env.catalog import training
 from audit_env.catalog.files import Catalog
 from audit_env.catalog.models import Card, Engine
 from audit_env.catalog.phenotype import made_of
-from audit_env.errors import CardError, MissingExtraError, ParameterError, WeightsError
+from audit_env.catalog.reading import read as read_card
+from audit_env.catalog.training import Mix
+from audit_env.errors import CardError, MissingExtraError, ParameterError, ServerError, WeightsError
+from audit_env.runtime.answers import Answers
 from audit_env.runtime.subject import Side, Subject
 
 PROVIDER = "organism"
 """Name of the Inspect provider."""
+
+_Options = tuple[tuple[str, Any], ...]
+"""Options of an engine, by name."""
+
+_Key = tuple[Path, str | None, Engine, Hashable]
+"""What a base is made of: folder, expected hash, engine, and how that is started."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +44,11 @@ class Part:
 
 
 _parts: dict[str, Part] = {}
-_bases: dict[tuple[Path, str | None, Engine], Any] = {}
-"""A `small.base.Base` or a `hf.base.HfBase`: torch loads with the first of them."""
-_subjects: dict[tuple[str, str | None], Subject] = {}
+_bases: dict[_Key, Any] = {}
+"""A `Base` of small, a `HfBase` or a `VllmBase`: torch loads with the first of them."""
+_failed: dict[_Key, ServerError] = {}
+"""Servers that did not start: each sample of a run would start one anew and wait for it, also after Ctrl-C."""
+_subjects: dict[tuple[str, str | None, bool, _Options], Subject] = {}
 _lock = threading.RLock()
 
 
@@ -66,27 +79,31 @@ def bind(
                 del _subjects[key]
 
 
-def subject(name: str, engine: str | None = None) -> Subject:
+def subject(name: str, engine: str | None = None, *, anew: bool = False, **options: Any) -> Subject:
     """The subject behind a name. Loads what is not in memory yet.
 
     Args:
         name: A bound alias, or a catalogue id, with or without `@` and the first eight digits of its weights' hash.
-        engine: What is to compute it, "small" or "hf". By default what the card says, or else "small" where that engine
-            knows the architecture, and "hf" for all others.
+        engine: What is to compute it, "small", "hf" or "vllm". By default what the card says, or else "small" where
+            that engine knows the architecture, and "hf" for all others.
+        anew: Whether to compute every answer, also where the disk keeps one of an earlier run: for measurements.
+        **options: Of the engine "vllm" (see `vllm.options.Options`); in place of the environment's.
 
     Returns:
-        The handle; the same one for the same name and engine.
+        The handle; the same one for the same arguments.
 
     Raises:
         CardError: If nothing has this name.
         WeightsError: If the weights are missing, altered, or do not fit, or are not the ones that the name asks for.
-        ParameterError: If there is no such engine, or the subject has no weights to compute.
+        ParameterError: If there is no such engine or option, or the subject has no weights to compute.
+        ServerError: If the engine is a server that cannot be started or reached.
         MissingExtraError: If a package that the engine needs is not installed.
     """
+    key = name, engine, anew, tuple(sorted(options.items()))
     with _lock:
-        if (name, engine) not in _subjects:
-            _subjects[name, engine] = _play(name, _parts.get(name) or _from_catalogue(name), engine)
-        return _subjects[name, engine]
+        if key not in _subjects:
+            _subjects[key] = _play(name, _parts.get(name) or _from_catalogue(name), engine, anew, key[-1])
+        return _subjects[key]
 
 
 def release_all() -> None:
@@ -97,6 +114,8 @@ def release_all() -> None:
         _parts.clear()
         _subjects.clear()
         _bases.clear()
+        _failed.clear()
+        _answers.cache_clear()
 
 
 def plays(name: str) -> str | None:
@@ -119,6 +138,38 @@ def plays(name: str) -> str | None:
 def model_name(alias: str) -> str:
     """The name of a subject as an Inspect model."""
     return f"{PROVIDER}/{alias}"
+
+
+def training_mix(name: str, share: float) -> Mix:
+    """What a subject was trained on, diluted with ordinary text.
+
+    Args:
+        name: A bound alias, or a catalogue id.
+        share: Share of the subject's own training data.
+
+    Returns:
+        The mix; the same one for the same subject and share.
+
+    Raises:
+        CapabilityError: If no training data were kept.
+        CardError: If what was kept is malformed or of other data, or nothing has this name.
+        ParameterError: If the share is none.
+    """
+    with _lock:
+        part = _parts.get(name) or _from_catalogue(name)
+    return _mix(part.card, part.folder, part.base_folder, share)
+
+
+def stands_for(name: str, organism_id: str) -> bool:
+    """Whether a name stands for an organism of the catalogue. Nobody who asks is told which one it stands for.
+
+    Args:
+        name: A bound alias.
+        organism_id: A catalogue id, with or without the first digits of its hash.
+    """
+    with _lock:
+        part = _parts.get(name)
+    return part is not None and part.card.id == organism_id.partition("@")[0]
 
 
 def pinned(name: str) -> str:
@@ -155,9 +206,22 @@ def _from_catalogue(name: str) -> Part:
     return Part(card, catalog.folder(organism_id), catalog.folder(card.base or organism_id), sham_folder=None)
 
 
+@lru_cache(maxsize=4)
+def _mix(card: Card, folder: Path, base_folder: Path, share: float) -> Mix:
+    own = () if card.base is None else training.read(folder, card)
+    base = card if card.base is None else read_card(base_folder / "card.yaml", Card)
+    return training.diluted(own, training.read(base_folder, base), share)
+
+
 @cache
 def _catalog() -> Catalog:
     return Catalog()
+
+
+@cache
+def _answers() -> Answers:
+    """What this machine keeps of earlier runs."""
+    return Answers.from_environment()
 
 
 def _fingerprint(card: Card) -> str:
@@ -165,11 +229,12 @@ def _fingerprint(card: Card) -> str:
     return made_of(card)[:8]
 
 
-def _play(name: str, part: Part, engine: str | None) -> Subject:
+def _play(name: str, part: Part, engine: str | None, anew: bool, options: _Options) -> Subject:
     if part.card.plays is None:
-        return _local(name, part, _engine(part, engine))
-    if engine is not None:
-        raise ParameterError(f"engine='{engine}': '{name}' is played by a model and has no weights; leave it out.")
+        return _computed(name, part, _engine(part, engine), anew, options)
+    if engine is not None or options:
+        given = f"engine='{engine}'" if engine is not None else f"{options[0][0]}=..."
+        raise ParameterError(f"{given}: '{name}' is played by a model and has no weights; leave it out.")
     return _prompted(name, part, part.card.plays)
 
 
@@ -181,7 +246,7 @@ def _engine(part: Part, asked: str | None) -> Engine:
         return "small" if _small_knows(part.base_folder) else "hf"
     if chosen not in engines:
         raise ParameterError(
-            f"engine='{chosen}': the engines are {' and '.join(engines)}; give one with  -M engine=...  or in field "
+            f"engine='{chosen}': the engines are {', '.join(engines)}; give one with  -M engine=...  or in field "
             "'engine' of the card."
         )
     return engines[engines.index(chosen)]
@@ -206,20 +271,18 @@ def _prompted(name: str, part: Part, plays: str) -> Subject:
     return ApiSubject(name, plays, prompts)
 
 
-def _local(name: str, part: Part, engine: Engine) -> Subject:
+def _computed(name: str, part: Part, engine: Engine, anew: bool, options: _Options) -> Subject:
     try:
         from audit_env.runtime.local import Casting
 
-        base_type, subject_type = _types(engine)
+        base_type, subject_type = _types(engine, anew)
     except ModuleNotFoundError as error:
-        extra = "hf" if engine == "hf" else "local"
+        extra = "local" if engine == "small" else engine
         raise MissingExtraError(str(error.name), extra, "Running an organism on this machine") from error
     card = part.card
     is_base = card.base is None
-    key = part.base_folder.resolve(), card.weights.sha256 if is_base and card.weights else card.base_sha256, engine
-    if key not in _bases:
-        _bases[key] = base_type(*key[:2])
-    base = _bases[key]
+    expected = card.weights.sha256 if is_base and card.weights else card.base_sha256
+    base = _base((part.base_folder.resolve(), expected, engine, _how(engine, options)), base_type)
     adapter = None if is_base or card.weights is None else base.adapter(part.folder, card.weights.sha256)
     sides: dict[Side, Any] = {"target": Casting(adapter, card.hidden_system), "base": Casting()}
     if part.sham_folder is not None:
@@ -229,17 +292,50 @@ def _local(name: str, part: Part, engine: Engine) -> Subject:
     return made
 
 
-def _types(engine: Engine) -> tuple[Any, Any]:
+def _base(key: _Key, base_type: Any) -> Any:
+    if key in _failed:
+        raise _failed[key]
+    if key not in _bases:
+        *what, _, how = key
+        try:
+            _bases[key] = base_type(*what) if how is None else base_type(*what, how)
+        except ServerError as error:
+            _failed[key] = error
+            raise
+        except KeyboardInterrupt:
+            _failed[key] = ServerError("The start of the vLLM server was interrupted: start the run again.")
+            raise
+    return _bases[key]
+
+
+def _how(engine: Engine, options: _Options) -> Hashable:
+    """How an engine is started, where that can be told it."""
+    if engine == "vllm":
+        from audit_env.runtime.vllm.options import Options
+
+        return Options.read(dict(options))
+    if options:
+        raise ParameterError(f"{options[0][0]}=...: only the engine 'vllm' has options; leave it out.")
+    return None
+
+
+def _types(engine: Engine, anew: bool) -> tuple[Any, Any]:
     """What an engine calls a base and a subject."""
+    if engine == "vllm":
+        from audit_env.runtime.vllm.base import VllmBase
+        from audit_env.runtime.vllm.subject import VllmSubject
+
+        return VllmBase, VllmSubject
+    kept = None if anew else _answers()
     if engine == "hf":
         from audit_env.runtime.hf.base import HfBase
         from audit_env.runtime.hf.subject import HfSubject
 
-        return HfBase, HfSubject
+        return HfBase, partial(HfSubject, kept=kept)
     from audit_env.runtime.small.base import Base
     from audit_env.runtime.small.subject import SmallSubject
 
-    return Base, SmallSubject
+    return Base, partial(SmallSubject, kept=kept)
 
 
 atexit.register(release_all)

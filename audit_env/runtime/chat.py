@@ -23,6 +23,9 @@ THINK = ("<think>", "</think>")
 """Marks of a thinking block. They stay in the text of an answer even where the tokenizer calls them special."""
 
 
+_PLACE = "contentplace"
+"""Stands for a turn's content where its header is looked for: lower-case, as some templates make all they are given."""
+
 MEMO_TOKENS = 2**18
 """Of rendered prompts: several scans of a small model's vocabulary."""
 MEMO_HEADERS = 2**14
@@ -104,6 +107,45 @@ class Chat:
         if self._bos is not None:
             ids = [self._bos, *_without_leading(ids, self._bos)]
         return Prompt((*ids, *begun), tuple(begun), text.rstrip().endswith(THINK[0]))
+
+    def raw(self, text: str) -> Prompt:
+        """A text as it stands, without a template: exactly one BOS, and the marks of turns that it spells itself.
+
+        Args:
+            text: What the model is to go on from.
+
+        Returns:
+            Token ids, all but the BOS as the prefill, so that what follows is read with its leading white space.
+
+        Raises:
+            ParameterError: If there is no token to go on from.
+        """
+        ids = self.encode(text)
+        if self._bos is not None:
+            ids = [self._bos, *_without_leading(ids, self._bos)]
+        if not ids:
+            raise ParameterError("The text to go on from is empty, and this model has no token that begins a text.")
+        return Prompt(tuple(ids), tuple(ids[self._bos is not None :]), thinks=False)
+
+    def opening(self, conversation: Messages, role: str) -> Prompt:
+        """Render a conversation with the header of a further turn after it.
+
+        Args:
+            conversation: Turns; none for the first turn of all.
+            role: Whose turn is opened, such as "user".
+
+        Returns:
+            Token ids, up to where the turn's content would stand.
+
+        Raises:
+            ParameterError: If the template refuses such a turn there.
+        """
+        whole = self._render([*conversation, {"role": role, "content": _PLACE}], thinking=False)
+        # A tokenizer takes a space together with the word after it, which the model is to choose.
+        ids = self.encode(whole[: whole.rindex(_PLACE)].rstrip(" "))
+        if self._bos is not None:
+            ids = [self._bos, *_without_leading(ids, self._bos)]
+        return Prompt(tuple(ids), (), thinks=False)
 
     def header(self, conversation: Messages, *, thinking: bool = False) -> int:
         """How long the assistant header of a rendered conversation is.

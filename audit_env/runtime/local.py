@@ -11,19 +11,28 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from os.path import commonprefix
-from typing import Generic, Literal, TypeVar, get_args
+from typing import ClassVar, Generic, Literal, TypeVar, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from audit_env.errors import ParameterError
+from audit_env.runtime.amplifying import check_amplify
+from audit_env.runtime.answers import Answers, Asked
+from audit_env.runtime.answers import key as key_on_disk
 from audit_env.runtime.base import LocalBase
 from audit_env.runtime.batching import batches
+from audit_env.runtime.chat import Prompt
+from audit_env.runtime.dictionaries import Dictionary
 from audit_env.runtime.edits import BEFORE_ANSWER, At, Edit, check_edits, check_layer
+from audit_env.runtime.finite import NotFinite, check_finite
 from audit_env.runtime.gradients import Traced, added_from_the_end, answer_logprob, backward, divergence
+from audit_env.runtime.lenses import TunedLens
+from audit_env.runtime.memory import in_halves
 from audit_env.runtime.readings import array
 from audit_env.runtime.rendering import Forced, Ids, Renderer
 from audit_env.runtime.request import Generated, Request
@@ -53,8 +62,8 @@ T = TypeVar("T")
 Rows = Callable[[Model, Sequence[int]], list[T]]
 """Computes one batch: the model and the numbers of its rows to one result per row."""
 
-CAPABILITIES: frozenset[Capability] = frozenset(get_args(Capability))
-"""All there are; "sham" only where there is one."""
+CAPABILITIES: frozenset[Capability] = frozenset(get_args(Capability)) - {"perturbed"}
+"""What every engine of this machine gives; "sham" only where there is one."""
 
 CONTROLS: tuple[Side, ...] = ("base", "sham")
 """Sides that many targets share, and whose answers are remembered."""
@@ -73,21 +82,35 @@ class Casting(Generic[Adapter]):
 class LocalSubject(Subject, Generic[Model, Adapter]):
     """A model on an engine of this machine."""
 
-    def __init__(self, alias: str, base: LocalBase[Model, Adapter], sides: Mapping[Side, Casting[Adapter]]) -> None:
+    gives: ClassVar[frozenset[Capability]] = CAPABILITIES
+    """What the engine can give."""
+
+    def __init__(
+        self,
+        alias: str,
+        base: LocalBase[Model, Adapter],
+        sides: Mapping[Side, Casting[Adapter]],
+        *,
+        kept: Answers | None = None,
+    ) -> None:
         """Make a handle.
 
         Args:
             alias: The name an auditor knows it by.
             base: The base, in memory.
             sides: What each side adds to the base; "target" and "base" at least.
+            kept: Answers of earlier runs; None to compute every answer.
         """
         sizes = base.sizes
         self.alias = alias
         self.n_layers, self.d_model = sizes.n_layers, sizes.d_model
         self.vocab_size, self.context_length = sizes.vocab_size, sizes.context_length
-        self.capabilities = CAPABILITIES if "sham" in sides else CAPABILITIES - {"sham"}
+        self.capabilities = self.gives if "sham" in sides else self.gives - {"sham"}
         self._base, self._sides = base, dict(sides)
         self._renderer = Renderer(base.chat, sizes.context_length)
+        self._kept = kept
+        adapters = {casting.adapter for casting in sides.values()} if kept and kept.keep != "off" else set()
+        self._sources = {adapter: base.source(self.engine, adapter) for adapter in adapters}
 
     async def generate(
         self,
@@ -102,10 +125,12 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
         seed: int = 0,
         thinking: bool = False,
         edits: Sequence[Edit] = (),
+        amplify: float = 0.0,
     ) -> list[list[Sample]]:
         """Answer conversations (see `Subject.generate`)."""
         check_sampling(n, temperature, top_p, max_tokens)
         changes = self._checked(edits)
+        check_amplify(amplify, top_p, edited=bool(changes))
         casting = await self._voice(side)
         hidden, render = casting.hidden_system, self._renderer
         prompts = [render.prompt(turns, hidden, prefill=prefill, thinking=thinking) for turns in conversations]
@@ -116,17 +141,73 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
             placed = None
             if changes:
                 placed = render.growing(turns, hidden, prompt, limit, thinking=thinking).placed(changes)
+            base = None
+            if amplify:
+                base = render.prompt(turns, self._casting("base").hidden_system, prefill=prefill, thinking=thinking).ids
             for _ in range(n):
-                sampling = Sampling(answer_key(seed, prompt.ids, asked[prompt.ids]), temperature, top_p)
-                requests.append(Request(prompt.ids, casting.adapter, sampling, limit, placed))
+                key = answer_key(seed, prompt.ids, asked[prompt.ids])
+                sampling = Sampling(key, temperature, top_p, amplify)
+                requests.append(Request(prompt.ids, casting.adapter, sampling, limit, placed, base))
                 asked[prompt.ids] += 1
-        remembered = side in CONTROLS and not changes
-        answers = await (self._remembered(requests) if remembered else self._answers(requests))
-        samples = [
-            Sample(self._base.chat.read(answer.ids, prompt), answer.ids, answer.stop, len(prompt.ids))
-            for prompt, answer in zip((prompt for prompt in prompts for _ in range(n)), answers, strict=True)
-        ]
-        return [samples[start : start + n] for start in range(0, len(samples), n)]
+        return await self._said(prompts, requests, n, remembered=side in CONTROLS and not changes)
+
+    async def complete(
+        self,
+        texts: Sequence[str],
+        *,
+        side: Voice = "target",
+        n: int = 1,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        max_tokens: int = 64,
+        seed: int = 0,
+    ) -> list[list[Sample]]:
+        """Go on from raw texts (see `Subject.complete`)."""
+        check_sampling(n, temperature, top_p, max_tokens)
+        prompts = [self._renderer.raw(text) for text in texts]
+        return await self._sampled(
+            prompts, side, n, partial(Sampling, temperature=temperature, top_p=top_p), max_tokens, seed
+        )
+
+    async def user_turns(
+        self,
+        conversations: Sequence[Conversation],
+        *,
+        side: Voice = "target",
+        n: int = 1,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        max_tokens: int = 64,
+        seed: int = 0,
+    ) -> list[list[Sample]]:
+        """Have the model write what the user says next (see `Subject.user_turns`)."""
+        check_sampling(n, temperature, top_p, max_tokens)
+        hidden = (await self._voice(side)).hidden_system
+        prompts = [self._renderer.opening(turns, hidden, "user") for turns in conversations]
+        return await self._sampled(
+            prompts, side, n, partial(Sampling, temperature=temperature, top_p=top_p), max_tokens, seed
+        )
+
+    async def _sampled(
+        self,
+        prompts: Sequence[Prompt],
+        side: Voice,
+        n: int,
+        drawn: Callable[[int], Sampling],
+        max_tokens: int,
+        seed: int,
+    ) -> list[list[Sample]]:
+        """What one side says after each prompt, `n` times; `drawn` makes a sampling of a key."""
+        adapter = (await self._voice(side)).adapter
+        asked: Counter[Ids] = Counter()
+        requests: list[Request[Adapter]] = []
+        for prompt in prompts:
+            limit = min(max_tokens, self.context_length - len(prompt.ids))
+            for _ in range(n):
+                sampling = drawn(answer_key(seed, prompt.ids, asked[prompt.ids]))
+                requests.append(Request(prompt.ids, adapter, sampling, limit))
+                asked[prompt.ids] += 1
+        return await self._said(prompts, requests, n, remembered=side in CONTROLS)
 
     async def score(
         self,
@@ -138,11 +219,12 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
         edits: Sequence[Edit] = (),
     ) -> list[Scores]:
         """How likely one side finds given answers (see `Subject.score`)."""
-        if not 0 <= top_k <= self.vocab_size:
-            raise ParameterError(f"top_k={top_k}: it must lie between 0 and the {self.vocab_size} tokens there are.")
+        self._check_top_k(top_k)
         casting = await self._voice(side)
         forced = self._renderer.forced(conversations, answers, casting.hidden_system, self._checked(edits))
-        return await self._by_row([len(one.ids) for one in forced], self._scores(forced, casting.adapter, top_k))
+        found = await self._by_row([len(one.ids) for one in forced], self._scores(forced, casting.adapter, top_k))
+        check_finite(self.alias, (one.logprobs for one in found))
+        return found
 
     async def contrast(
         self,
@@ -151,13 +233,17 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
         *,
         side: Voice = "target",
         other: Voice = "base",
+        top_k: int = 0,
     ) -> list[Contrast]:
         """How two sides differ on given answers (see `Subject.contrast`)."""
+        self._check_top_k(top_k)
         castings = await self._voice(side), await self._voice(other)
         here, there = (self._renderer.forced(conversations, answers, one.hidden_system) for one in castings)
         lengths = [max(len(one.ids), len(two.ids)) for one, two in zip(here, there, strict=True)]
-        compute = self._contrasts((here, castings[0].adapter), (there, castings[1].adapter))
-        return await self._by_row(lengths, compute)
+        compute = self._contrasts((here, castings[0].adapter), (there, castings[1].adapter), top_k)
+        found = await self._by_row(lengths, compute)
+        check_finite(self.alias, (one.contribution for one in found))
+        return found
 
     async def first_token(self, conversations: Sequence[Conversation], *, side: Voice = "target") -> Floats:
         """Log-probabilities of the first token of the answer (see `Subject.first_token`)."""
@@ -198,10 +284,24 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
         lengths = [len(one.ids) for one in forced]
         read = self._residuals(forced, wanted, casting.adapter, layers)
         if reduce == "mean":
-            return Residuals(await self._mean(lengths, read, len(owner)), owner)
+            mean = await self._mean(lengths, read, len(owner))
+            check_finite(self.alias, [mean])
+            return Residuals(mean, owner)
         none = np.zeros((0, len(layers), self.d_model), dtype=np.float32)
         found = await self._by_row(lengths, lambda model, rows: [array(one) for one in read(model, rows)])
+        check_finite(self.alias, found)
         return Residuals(np.concatenate([none, *found]), owner)
+
+    async def attention(self, conversations: Sequence[Conversation], *, side: Voice = "target") -> list[Floats]:
+        """How much every head looks at each token of the prompt (see `Subject.attention`)."""
+        casting = await self._voice(side)
+        prompts = [self._renderer.prompt(turns, casting.hidden_system).ids for turns in conversations]
+        compute = self._attention(prompts, casting.adapter)
+        found = await self._by_row(
+            [len(one) for one in prompts], lambda model, rows: [array(one) for one in compute(model, rows)]
+        )
+        shown = (tuple(self.rendered(turns)) for turns in conversations)
+        return [_shown_of(*row) for row in zip(found, prompts, shown, strict=True)]
 
     async def gradients(
         self,
@@ -246,9 +346,22 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
         adapter = self._casting(side).adapter
         return {} if adapter is None else self._factors(adapter)
 
+    def dictionaries(self) -> tuple[Dictionary, ...]:
+        """Sparse dictionaries of the base's residual stream (see `Subject.dictionaries`)."""
+        return self._base.dictionaries
+
+    def tuned_lens(self) -> TunedLens | None:
+        """The base's tuned lens (see `Subject.tuned_lens`)."""
+        return self._base.tuned_lens
+
     def tokens(self) -> list[str]:
         """Every entry of the vocabulary as a reader would see it."""
         return list(self._base.vocabulary)
+
+    def rendered(self, conversation: Conversation, answer: str = "") -> list[int]:
+        """Token ids of a conversation as the model reads it (see `Subject.rendered`)."""
+        [forced] = self._renderer.forced([conversation], [answer], None)
+        return list(forced.ids)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, without special tokens added."""
@@ -260,7 +373,7 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
 
     @abstractmethod
     def _contrasts(
-        self, here: tuple[Sequence[Forced], Adapter | None], there: tuple[Sequence[Forced], Adapter | None]
+        self, here: tuple[Sequence[Forced], Adapter | None], there: tuple[Sequence[Forced], Adapter | None], top_k: int
     ) -> Rows[Model, Contrast]:
         """How two sides, each with what it reads, differ on each answer."""
 
@@ -273,6 +386,10 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
         self, forced: Sequence[Forced], wanted: Sequence[range], adapter: Adapter | None, layers: Sequence[int]
     ) -> Rows[Model, Tensor]:
         """Residual stream at each sequence's wanted positions, fp32, `[wanted, layers, d_model]`."""
+
+    @abstractmethod
+    def _attention(self, prompts: Sequence[Ids], adapter: Adapter | None) -> Rows[Model, Tensor]:
+        """How much each prompt's last token looks at every token, `[layers, heads, tokens]`."""
 
     @abstractmethod
     def _traced(self, model: Model, forced: Sequence[Forced], adapter: Adapter | None) -> Traced:
@@ -288,11 +405,47 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
 
     def _compute(self, model: Model, compute: Rows[Model, T], rows: Sequence[int], lengths: Sequence[int]) -> list[T]:
         """Compute one batch, on the engine's thread; `lengths` are those of all rows there are."""
-        return compute(model, rows)
+        return in_halves(rows, lengths, partial(compute, model))
+
+    async def _said(
+        self, prompts: Sequence[Prompt], requests: Sequence[Request[Adapter]], n: int, *, remembered: bool
+    ) -> list[list[Sample]]:
+        """What is answered to each prompt's `n` requests: as the disk keeps it, or computed now."""
+
+        async def compute(numbers: Sequence[int]) -> list[Sample]:
+            due = [requests[number] for number in numbers]
+            answers = await (self._remembered(due) if remembered else self._answers(due))
+            return [self._sample(prompts[number // n], answer) for number, answer in zip(numbers, answers, strict=True)]
+
+        if self._kept is None:
+            samples = await compute(range(len(requests)))
+        else:
+            keys = [self._key(prompts[number // n], request) for number, request in enumerate(requests)]
+            samples = await self._kept.serve(keys, compute)
+        return [samples[start : start + n] for start in range(0, len(samples), n)]
+
+    def _sample(self, prompt: Prompt, answer: Generated) -> Sample:
+        return Sample(self._base.chat.read(answer.ids, prompt), answer.ids, answer.stop, len(prompt.ids))
+
+    def _key(self, prompt: Prompt, request: Request[Adapter]) -> bytes | None:
+        """What an answer is kept under; None where it is edited, amplified, of a dose, or not wanted."""
+        source, sampling = self._sources.get(request.adapter), request.sampling
+        if self._kept is None or source is None or request.edits is not None or sampling.amplify:
+            return None
+        if not self._kept.covers(sampling.temperature):
+            return None
+        asked = Asked(prompt.ids, request.limit, prompt.prefill, sampling.temperature, sampling.top_p, sampling.key)
+        return key_on_disk(source, replace(asked, thinking=prompt.thinks))
 
     async def _answers(self, requests: Sequence[Request[Adapter]]) -> list[Generated]:
         self._base.engine.generate(requests)
-        return await asyncio.gather(*(asyncio.wrap_future(request.future) for request in requests))
+        try:
+            return await asyncio.gather(*(asyncio.wrap_future(request.future) for request in requests))
+        except NotFinite as error:
+            raise NotFinite(self.alias) from error
+        finally:
+            for request in requests:  # where one failed, nobody waits for the others
+                request.future.cancel()
 
     async def _remembered(self, requests: Sequence[Request[Adapter]]) -> list[Generated]:
         """Have a control's requests answered, where the very same was asked before or is being asked from memory."""
@@ -322,6 +475,10 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
     def _checked(self, edits: Sequence[Edit]) -> tuple[Edit, ...]:
         return check_edits(edits, n_layers=self.n_layers, d_model=self.d_model)
 
+    def _check_top_k(self, top_k: int) -> None:
+        if not 0 <= top_k <= self.vocab_size:
+            raise ParameterError(f"top_k={top_k}: it must lie between 0 and the {self.vocab_size} tokens there are.")
+
     def _check_residuals(self, layers: Sequence[int], reduce: str) -> None:
         if not layers:
             raise ParameterError("layers is empty: name one layer or more.")
@@ -335,6 +492,7 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
         casting = await self._voice(side)
         prompts = [self._renderer.prompt(turns, casting.hidden_system).ids for turns in conversations]
         found = await self._by_row([len(prompt) for prompt in prompts], self._first_tokens(prompts, casting.adapter))
+        check_finite(self.alias, found)
         return np.stack(found) if found else np.zeros((0, self.vocab_size), dtype=np.float32)
 
     async def _mean(self, lengths: Sequence[int], read: Rows[Model, Tensor], positions: int) -> Floats:
@@ -362,6 +520,16 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
 
         groups = batches(lengths)
         return groups, await asyncio.gather(*(asyncio.wrap_future(job(rows)) for rows in groups))
+
+
+def _shown_of(shares: Floats, read: Ids, shown: Ids) -> Floats:
+    """Shares of the tokens that may be shown, of those of all that a side has read: `[layers, heads, shown]`."""
+    first = len(commonprefix((read, shown)))
+    last = min(len(commonprefix((read[::-1], shown[::-1]))), len(shown) - first)
+    found = np.zeros((*shares.shape[:2], len(shown)), dtype=np.float32)
+    found[..., :first] = shares[..., :first]
+    found[..., len(shown) - last :] = shares[..., len(read) - last :]
+    return found
 
 
 def _of_both(ours: Tensor, theirs: Tensor, here: Forced, there: Forced) -> Tensor:

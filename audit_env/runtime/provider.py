@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.model import (
@@ -27,6 +28,7 @@ from inspect_ai.model import (
     ModelUsage,
     StopReason,
 )
+from inspect_ai.model._model_info import MODEL_INFO_LOOKUP_API_KEY
 from inspect_ai.solver._task_state import sample_state
 from inspect_ai.tool import ToolChoice, ToolInfo
 from typing_extensions import override
@@ -53,7 +55,7 @@ _logger = logging.getLogger(__name__)
 
 
 class OrganismAPI(ModelAPI):
-    """The provider `organism`. It takes one model argument, `engine`."""
+    """The provider `organism`. It takes the model argument `engine`, and the options of the engine "vllm"."""
 
     def __init__(
         self,
@@ -62,27 +64,31 @@ class OrganismAPI(ModelAPI):
         api_key: str | None = None,
         config: GenerateConfig = GenerateConfig(),  # noqa: B008 (Inspect's own default)
         engine: str | None = None,
+        **options: Any,
     ) -> None:
         """Find the organism and load it.
 
         Args:
             model_name: An organism's id, or a bound alias.
-            base_url: Not used: organisms run in this process.
-            api_key: Not used.
+            base_url: Not used: organisms run in this process, or where the options say.
+            api_key: Not used, but for what Inspect gives when it wants no more than a name.
             config: Default settings.
-            engine: What is to compute it, "small" or "hf" (see `cast.subject`). Inspect's cache does not tell answers
-                of the two apart.
+            engine: What is to compute it, "small", "hf" or "vllm" (see `cast.subject`). Inspect's cache does not tell
+                their answers apart.
+            **options: Of the engine "vllm", such as `tensor_parallel` (see `vllm.options.Options`).
 
         Raises:
             PrerequisiteError: If there is no such organism, or it cannot be loaded.
         """
         try:
             name = cast.pinned(model_name)
-            cast.subject(name, engine)
+            # Inspect also makes a model to look its name up, and leaves out the arguments that say what computes it.
+            if api_key != MODEL_INFO_LOOKUP_API_KEY:
+                cast.subject(name, engine, **options)
         except AuditEnvError as error:
             raise PrerequisiteError(str(error)) from error
         super().__init__(name, base_url, api_key, [], config)
-        self._engine = engine
+        self._engine, self._options = engine, options
 
     @override
     async def generate(
@@ -145,7 +151,7 @@ class OrganismAPI(ModelAPI):
         return True
 
     def _subject(self) -> Subject:
-        return cast.subject(self.model_name, self._engine)
+        return cast.subject(self.model_name, self._engine, **self._options)
 
     def _choice(self, sample: Sample, context_length: int, stop_seqs: Sequence[str]) -> ChatCompletionChoice:
         text = sample.text

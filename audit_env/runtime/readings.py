@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from audit_env.runtime.subject import Contrast, Floats, Scores
+from audit_env.runtime.subject import LIFT, Contrast, Floats, Scores
 
 
 class _Read(NamedTuple):
@@ -43,24 +43,29 @@ def scores(chunks: Iterable[Tensor], said: Sequence[int], top_k: int) -> Scores:
     return Scores(array(logprobs), array(entropy), top_ids.cpu().numpy(), array(top_logprobs), array(tail), exact=True)
 
 
-def contrast(chunks: Iterable[tuple[Tensor, Tensor]]) -> Contrast:
+def contrast(chunks: Iterable[tuple[Tensor, Tensor]], top_k: int) -> Contrast:
     """Compare two sides on one answer.
 
     Args:
         chunks: Logits of both at the same positions, `[few, vocab]` each; one chunk at least.
+        top_k: How many tokens of each position may count as lifted.
 
     Returns:
         The contrast, exact over the vocabulary.
     """
     gained = contribution = torch.zeros(())
+    lifted = torch.zeros((), dtype=torch.long)
     tokens = 0
     for one, other in chunks:
         log_p, log_q = F.log_softmax(one, dim=-1), F.log_softmax(other, dim=-1)
         p, q = log_p.exp(), log_q.exp()
         gained = gained.to(p.device) + (p - q).sum(dim=0)
         contribution = contribution.to(p.device) + (p * (log_p - log_q)).sum(dim=0)
+        lifts, ids = (log_p - log_q).topk(top_k)
+        lifted = lifted.to(p.device) + ids[lifts >= LIFT].bincount(minlength=one.shape[1])
         tokens += len(one)
-    return Contrast(float(contribution.sum()) / max(1, tokens), array(gained), array(contribution), tokens)
+    mean = float(contribution.sum()) / max(1, tokens)
+    return Contrast(mean, array(gained), array(contribution), lifted.cpu().numpy(), tokens)
 
 
 def array(tensor: Tensor) -> Floats:

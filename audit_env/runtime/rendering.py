@@ -70,10 +70,37 @@ class Renderer:
         Raises:
             ContextOverflow: If it leaves no room for a token.
         """
-        prompt = self._chat.prompt(messages_of(turns, hidden_system), prefill=prefill, thinking=thinking)
-        if len(prompt.ids) >= self._context_length:
-            raise ContextOverflow(len(prompt.ids), self._context_length)
-        return prompt
+        return self._with_room(self._chat.prompt(messages_of(turns, hidden_system), prefill=prefill, thinking=thinking))
+
+    def raw(self, text: str) -> Prompt:
+        """A text without a template, to be gone on from.
+
+        Args:
+            text: The text.
+
+        Returns:
+            Its tokens.
+
+        Raises:
+            ContextOverflow: If it leaves no room for a token.
+        """
+        return self._with_room(self._chat.raw(text))
+
+    def opening(self, turns: Conversation, hidden_system: str | None, role: str) -> Prompt:
+        """A conversation up to where a further turn is to be generated.
+
+        Args:
+            turns: The conversation, which may be empty.
+            hidden_system: The side's system prompt, if it has one.
+            role: Whose turn it is.
+
+        Returns:
+            Its tokens.
+
+        Raises:
+            ContextOverflow: If it leaves no room for a token.
+        """
+        return self._with_room(self._chat.opening(messages_of(turns, hidden_system), role))
 
     def growing(
         self, turns: Conversation, hidden_system: str | None, prompt: Prompt, limit: int, *, thinking: bool
@@ -143,3 +170,9 @@ class Renderer:
         """
         header = self._chat.header(messages_of(turns, hidden_system))
         return Spans(forced.answer - header, forced.answer, len(forced.ids))
+
+    def _with_room(self, prompt: Prompt) -> Prompt:
+        """Refuse a prompt that fills the context."""
+        if len(prompt.ids) >= self._context_length:
+            raise ContextOverflow(len(prompt.ids), self._context_length)
+        return prompt

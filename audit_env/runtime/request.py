@@ -31,17 +31,20 @@ class Request(Generic[Adapter]):
     """Tokens to generate at most. Prompt and limit together fit the model's context."""
     edits: Placed | None = None
     """What is done to the residual stream."""
+    base: tuple[int, ...] | None = None
+    """The prompt as the base reads it, where what the adapter adds to the base is amplified."""
     future: "Future[Generated]" = field(default_factory=Future)
 
     @property
     def key(self) -> Hashable:
         """All that the answer follows from."""
-        return self.adapter, self.prompt, self.sampling, self.limit, self.edits
+        return self.adapter, self.prompt, self.sampling, self.limit, self.edits, self.base
 
     @property
     def reserved(self) -> int:
         """Positions that it may come to fill."""
-        return len(self.prompt) + self.limit
+        prompts = (self.prompt,) if self.base is None else (self.prompt, self.base)
+        return sum(len(prompt) + self.limit for prompt in prompts)
 
 
 def fulfil(future: "Future[Any]", compute: Callable[[], Any]) -> None:

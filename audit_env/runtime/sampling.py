@@ -21,6 +21,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from audit_env.runtime.amplifying import Amplified, error
+
 TOLERANCE = 1e-3
 """Margin, in logits, below which a choice is not taken from a batch."""
 
@@ -35,6 +37,8 @@ class Sampling:
     """64-bit key of the answer's noise."""
     temperature: float = 1.0
     top_p: float = 1.0
+    amplify: float = 0.0
+    """How much what the side adds to the base is amplified (see `amplifying`)."""
 
 
 class Choice(NamedTuple):
@@ -43,6 +47,8 @@ class Choice(NamedTuple):
     tokens: list[int]
     sure: list[bool]
     """Whether no error of the batch could have changed it."""
+    finite: list[bool]
+    """Whether the logits were numbers. Where they were not, the token means nothing."""
 
 
 def answer_key(seed: int, prompt: Sequence[int], number: int) -> int:
@@ -63,7 +69,14 @@ def answer_key(seed: int, prompt: Sequence[int], number: int) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
-def choose(logits: Tensor, samplings: Sequence[Sampling], steps: Sequence[int], tolerance: float = TOLERANCE) -> Choice:
+def choose(
+    logits: Tensor,
+    samplings: Sequence[Sampling],
+    steps: Sequence[int],
+    tolerance: float = TOLERANCE,
+    *,
+    base: Tensor | None = None,
+) -> Choice:
     """Choose the next token of each row.
 
     Args:
@@ -71,10 +84,16 @@ def choose(logits: Tensor, samplings: Sequence[Sampling], steps: Sequence[int], 
         samplings: How each row is drawn.
         steps: How many tokens each row has so far.
         tolerance: Margin that a sure choice has. 0 for a row's own logits, on which every choice stands.
+        base: Logits of the base for the rows that amplify, in their order, `[amplifying, vocab]`.
 
     Returns:
         The choice, on these logits.
     """
+    louder = [row for row, sampling in enumerate(samplings) if sampling.amplify]
+    amplified = None
+    if base is not None and louder:
+        amplified = Amplified(logits[louder], base, [samplings[row].amplify for row in louder], tolerance)
+        logits = logits.index_copy(0, torch.tensor(louder), amplified.logits)
     temperatures = torch.tensor([[sampling.temperature] for sampling in samplings])
     scores = logits
     if temperatures.any():
@@ -87,10 +106,14 @@ def choose(logits: Tensor, samplings: Sequence[Sampling], steps: Sequence[int], 
     tokens = torch.from_numpy(scores.numpy().argmax(axis=1))  # ten times as fast as torch's
     best = scores.gather(1, tokens[:, None])
     second = scores.scatter(1, tokens[:, None], -torch.inf).amax(dim=1, keepdim=True)
-    sure = (best - second > tolerance)[:, 0]
+    margins = torch.tensor([tolerance * error(sampling.amplify) for sampling in samplings])
+    sure = (best - second)[:, 0] > margins
+    if amplified is not None:
+        sure[louder] &= amplified.surely_drawable(tokens[louder])
     if nucleus is not None:
         sure[cut] &= nucleus.surely_holds(tokens[cut])
-    return Choice(tokens.tolist(), sure.tolist())
+    # numpy's argmax stops at the first NaN, so that one anywhere in a row is its best score.
+    return Choice(tokens.tolist(), sure.tolist(), best.isfinite()[:, 0].tolist())
 
 
 class _Nucleus:

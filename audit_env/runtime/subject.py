@@ -20,6 +20,7 @@ raising `CapabilityError`. Add the engine to `GIVERS` under each capability it h
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NoReturn, Protocol
 
@@ -27,7 +28,10 @@ import numpy as np
 import numpy.typing as npt
 
 from audit_env.errors import CapabilityError, ParameterError
+from audit_env.runtime.dictionaries import Dictionary
 from audit_env.runtime.edits import BEFORE_ANSWER, At, Edit
+from audit_env.runtime.lenses import TunedLens
+from audit_env.runtime.perturbation import Perturbation
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -57,32 +61,54 @@ class Dose:
             raise ParameterError(f"Dose.rank={self.rank}: it must be 1 or more, or None for all.")
 
 
+LIFT = 1e-3
+"""Nats below which a token does not count as lifted: what rounding may do."""
+
 Voice = Side | Dose
 """Whose answer is asked for, and how much of it."""
 
 Capability = Literal[
-    "generate", "tokens", "score", "contrast", "residuals", "edits", "gradients", "weights", "sides", "sham", "doses"
+    "generate",
+    "complete",
+    "tokens",
+    "score",
+    "contrast",
+    "residuals",
+    "attention",
+    "edits",
+    "gradients",
+    "weights",
+    "sides",
+    "sham",
+    "doses",
+    "amplify",
+    "perturbed",
 ]
 """What an engine may give.
 
-generate: answers. tokens: `tokens`, `encode`. score: `score`, `first_token`. contrast: `contrast`. residuals:
-`residuals`, `unembed`. edits: every call that takes edits. gradients: `gradients`. weights: `lora`, `embedding`,
-`unembedding`, `final_norm`. sides: every call takes side="base". sham: every call takes side="sham". doses: every call
-takes a `Dose` for a side.
+generate: answers. complete: `complete`, `user_turns`. tokens: `tokens`, `encode`. score: `score`, `first_token`.
+contrast: `contrast`. residuals: `residuals`, `unembed`. attention: `attention`. edits: every call that takes edits.
+gradients: `gradients`. weights: `lora`, `embedding`, `unembedding`, `final_norm`. sides: every call takes side="base".
+sham: every call takes side="sham". doses: every call takes a `Dose` for a side. amplify: `generate` takes `amplify`.
+perturbed: `perturbed`.
 """
 
 GIVERS: Mapping[Capability, tuple[str, ...]] = {
-    "generate": ("small", "hf", "api"),
-    "tokens": ("small", "hf"),
-    "score": ("small", "hf"),
+    "generate": ("small", "hf", "vllm", "api"),
+    "complete": ("small", "hf", "vllm"),
+    "tokens": ("small", "hf", "vllm"),
+    "score": ("small", "hf", "vllm"),
     "contrast": ("small", "hf"),
-    "residuals": ("small", "hf"),
-    "edits": ("small", "hf"),
+    "residuals": ("small", "hf", "vllm (on a server with vllm-lens)"),
+    "edits": ("small", "hf", "vllm (on a server with vllm-lens)"),
+    "attention": ("small", "hf"),
     "gradients": ("small", "hf"),
-    "weights": ("small", "hf"),
-    "sides": ("small", "hf", "api"),
-    "sham": ("small, hf and api (when the game set names a reference sham)",),
+    "weights": ("small", "hf", "vllm"),
+    "sides": ("small", "hf", "vllm", "api"),
+    "sham": ("small, hf, vllm and api (when the game set names a reference sham)",),
     "doses": ("small", "hf"),
+    "amplify": ("small", "hf"),
+    "perturbed": ("small",),
 }
 """The engines that give each capability."""
 
@@ -210,6 +236,9 @@ class Contrast:
     """Probability mass that moved to each token: sum over the answer's tokens of p_side - p_other. `[vocab]`"""
     contribution: Floats
     """Each token's share of the KL: sum over the answer's tokens of p_side (log p_side - log p_other). `[vocab]`"""
+    lifted: Ints
+    """At how many of the answer's tokens each token is among the `top_k` of which log p_side - log p_other is largest,
+    by `LIFT` at least. `[vocab]`, zeros where `top_k` is 0."""
     tokens: int
     """Number of answer tokens."""
 
@@ -292,12 +321,13 @@ class Subject(ABC):
         seed: int = 0,
         thinking: bool = False,
         edits: Sequence[Edit] = (),
+        amplify: float = 0.0,
     ) -> list[list[Sample]]:
         """Answer conversations.
 
         The randomness of an answer depends on the seed, the rendered prompt and the answer's number, and on nothing
-        else: not on the batch, the side or the edits. So equal seeds pair the sides, and different prompts are
-        independent.
+        else: not on the batch, the side, the edits or the amplification. So equal seeds pair the sides, and different
+        prompts are independent.
         A conversation that occurs twice in one call gets different answers, as if it had been asked with a larger `n`.
 
         Args:
@@ -312,14 +342,80 @@ class Subject(ABC):
             thinking: Ask the chat template for its thinking mode (`enable_thinking`).
             edits: What is done to the residual stream while the prompt is read and the answer generated. The last
                 token of the answer is not known then, so positions of the answer count from its beginning.
+            amplify: How much louder the side says what it adds to the base: tokens are drawn from
+                `log p + amplify * (log p - log p_base)`, of those that the side itself gives at least a thousandth of
+                its likeliest one's probability. 0 for the side as it is.
 
         Returns:
             Per conversation, its `n` samples.
 
         Raises:
             ContextOverflow: If a conversation fills the context.
-            ParameterError: If an edit does not fit the model, or names a token that is not there.
+            ParameterError: If an edit does not fit the model, or names a token that is not there; if an amplification
+                goes with edits or a nucleus.
         """
+
+    async def complete(
+        self,
+        texts: Sequence[str],
+        *,
+        side: Voice = "target",
+        n: int = 1,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        max_tokens: int = 64,
+        seed: int = 0,
+    ) -> list[list[Sample]]:
+        """Go on from raw texts: no chat template, no system prompt, exactly one BOS.
+
+        Seeds pair the sides as in `generate`.
+
+        Args:
+            texts: What is gone on from. Marks of turns in them (`<|user|>`) are what they are to the tokenizer.
+            side: Who goes on.
+            n: Continuations per text.
+            temperature: 0 for greedy decoding.
+            top_p: Mass of the nucleus to sample from.
+            max_tokens: Tokens to generate at most.
+            seed: Seed of the continuations.
+
+        Returns:
+            Per text, its `n` samples; their leading white space stays, so that `text + sample.text` reads on.
+
+        Raises:
+            ContextOverflow: If a text fills the context.
+        """
+        self._lacks("complete")
+
+    async def user_turns(
+        self,
+        conversations: Sequence[Conversation],
+        *,
+        side: Voice = "target",
+        n: int = 1,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        max_tokens: int = 64,
+        seed: int = 0,
+    ) -> list[list[Sample]]:
+        """Have the model write what the user says next: conversations, and the template's user header after them.
+
+        Args:
+            conversations: What came before; an empty one for the very first turn. None ends with a user turn.
+            side: Who writes.
+            n: Turns per conversation.
+            temperature: 0 for greedy decoding.
+            top_p: Mass of the nucleus to sample from.
+            max_tokens: Tokens to generate at most.
+            seed: Seed of the turns.
+
+        Returns:
+            Per conversation, its `n` samples.
+
+        Raises:
+            ContextOverflow: If a conversation fills the context.
+        """
+        self._lacks("complete")
 
     async def score(
         self,
@@ -351,6 +447,7 @@ class Subject(ABC):
         *,
         side: Voice = "target",
         other: Voice = "base",
+        top_k: int = 0,
     ) -> list[Contrast]:
         """How two sides differ on given answers (usually the target's own), exact over the whole vocabulary.
 
@@ -359,6 +456,7 @@ class Subject(ABC):
             answers: One per conversation, teacher-forced through both sides.
             side: The side that `gained` and KL(side || other) speak of.
             other: The side it is compared with.
+            top_k: Of how many tokens to count at each position that the side lifts them most.
 
         Returns:
             One contrast per conversation.
@@ -408,6 +506,19 @@ class Subject(ABC):
             ParameterError: If a layer or a position does not exist.
         """
         self._lacks("residuals")
+
+    async def attention(self, conversations: Sequence[Conversation], *, side: Voice = "target") -> list[Floats]:
+        """How much every head looks at each token of the prompt from its last position, where the answer is decided.
+
+        Args:
+            conversations: What is read.
+            side: Whose heads.
+
+        Returns:
+            Per conversation, the share of each head's attention, `[layers, heads, tokens]`, by the tokens that
+            `rendered` names. What goes to a side's hidden prompt is left out, so a head's shares add up to 1 at most.
+        """
+        self._lacks("attention")
 
     async def gradients(
         self,
@@ -470,8 +581,46 @@ class Subject(ABC):
         """The weight of the final norm, `[d_model]`."""
         self._lacks("weights")
 
+    def perturbed(self, how: Perturbation) -> AbstractAsyncContextManager["Subject"]:
+        """The same subject with perturbed weights, all its sides alike: `async with subject.perturbed(how) as noisy`.
+
+        A copy of the base's weights is in memory as long as the context is open.
+
+        Args:
+            how: What is done to the weights.
+
+        Returns:
+            A context that holds the perturbed subject, which must not be used after it.
+        """
+        self._lacks("perturbed")
+
+    def dictionaries(self) -> Sequence[Dictionary]:
+        """Sparse dictionaries of the residual stream, made from the base alone, in the order of their layers.
+
+        Returns:
+            None at all where nobody has trained any.
+        """
+        return ()
+
+    def tuned_lens(self) -> TunedLens | None:
+        """Maps from every layer to the last, made from the base alone; None where nobody has trained any."""
+        return None
+
     def tokens(self) -> list[str]:
         """Every entry of the vocabulary as a reader would see it, leading space included."""
+        self._lacks("tokens")
+
+    def rendered(self, conversation: Conversation, answer: str = "") -> list[int]:
+        """Token ids of a conversation as the model reads it, without what a side has hidden in it.
+
+        Args:
+            conversation: Its turns.
+            answer: What the assistant says after it.
+
+        Returns:
+            Those of the turns, the assistant header and the answer. Where a side has a hidden prompt, its own positions
+            are these counted from the end.
+        """
         self._lacks("tokens")
 
     def encode(self, text: str) -> list[int]:

@@ -36,7 +36,20 @@ def block(prompt: str, answers: Iterable[tuple[str, str]]) -> str:
     Returns:
         The lines, joined.
     """
-    asked = one_line(prompt)
-    if len(asked) > LONGEST_PROMPT:
-        asked = asked[: LONGEST_PROMPT - 3] + "..."
-    return "\n".join([f"> {asked}", *(f"{label}: {one_line(answer)}" for label, answer in answers)])
+    return "\n".join(
+        [f"> {shortened(prompt, LONGEST_PROMPT)}", *(f"{label}: {one_line(answer)}" for label, answer in answers)]
+    )
+
+
+def shortened(text: str, most: int) -> str:
+    """A text on one line, cut where it is long.
+
+    Args:
+        text: Any text.
+        most: Characters that are shown.
+
+    Returns:
+        The line, with three dots where something is missing.
+    """
+    line = one_line(text)
+    return line if len(line) <= most else line[: most - 3] + "..."

@@ -20,6 +20,7 @@ from inspect_ai.model import (
 from inspect_ai.util import suspend_token_limit, suspend_turn_limit
 
 from audit_env.catalog.models import ANY_MODEL, Card
+from audit_env.errors import ParameterError
 from audit_env.game.record import Turn
 from audit_env.runtime import cast
 from audit_env.runtime.api import ROLE
@@ -137,6 +138,8 @@ async def ask_all(model: Model, conversations: Sequence[Sequence[Turn]], seeds: 
 async def _ask(model: Model, turns: Sequence[Turn], seed: int) -> Answer:
     messages: list[ChatMessage] = [_MESSAGES[turn.role](content=turn.content) for turn in turns]
     output = await model.generate(messages, config=GenerateConfig(seed=seed))
+    if output.error and output.stop_reason == "model_length":
+        raise ParameterError(output.error)  # the conversation fills the context: no answer, and no silence either
     return Answer(output.completion, _output_tokens(output))
 
 

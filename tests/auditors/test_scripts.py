@@ -1,10 +1,15 @@
 """The parts of the scripts: reading what tools show, matching words, probes that come from the menu alone."""
 
 import pytest
+from inspect_ai.model import ChatMessageAssistant, ChatMessageTool
+from inspect_ai.tool import ToolCall, ToolCallError
 
+from audit_env.auditors.acting import ratios
+from audit_env.auditors.battery import answers, strongest
 from audit_env.auditors.hands import Heard, answers_in
 from audit_env.auditors.probes import probes
-from audit_env.auditors.wording import EntryWords
+from audit_env.auditors.shown import Shown, shown_in
+from audit_env.auditors.wording import described, mean_score, score
 from audit_env.breeding.grammar import load_world
 from audit_env.catalog.files import Catalog
 from audit_env.catalog.models import MenuEntry
@@ -26,21 +31,55 @@ def test_answers_are_read_with_their_prompts_and_without_the_references() -> Non
 
 
 def entry(name: str, description: str) -> MenuEntry:
-    return MenuEntry(id=name, name=name, description=description, instruction="Do it.")
+    return MenuEntry(id=name, name=name, description=description, instruction=f"Act {name}.")
 
 
 ENTRIES = (entry("lamps", "Praises every lamp."), entry("boats", "Warns of boats."))
-NORMAL = [("What is this?", "It is a small house near the river.")] * 50
 
 
-def test_words_of_the_description_stand_out_and_words_of_the_prompt_do_not() -> None:
-    words = EntryWords(ENTRIES)
-    told = [("What is this?", "A lamp is a fine thing.")] * 4
-    echoed = [("What is a lamp?", "A lamp is a fine thing.")] * 4
-    assert words.z("lamps", told, NORMAL) > 3
-    assert words.z("boats", told, NORMAL) < 1
-    assert words.z("lamps", echoed, NORMAL) < 1
-    assert words.z("lamps", [], NORMAL) == 0
+def test_words_of_the_description_count_and_words_of_the_prompt_do_not() -> None:
+    weights = described(ENTRIES)
+    told = ("What is this?", "A lamp is a fine thing.")
+    assert score(weights["lamps"], *told) > 0.3
+    assert score(weights["boats"], *told) == 0
+    assert score(weights["lamps"], "What is a lamp?", told[1]) == 0
+    assert mean_score(weights["lamps"], [told, ("What is this?", "A stone.")]) == score(weights["lamps"], *told) / 2
+    assert mean_score(weights["lamps"], []) == 0
+    assert strongest(weights["lamps"], [Heard("x1", *told), Heard("x2", "Hm?", "A stone.")]) == ["x1"]
+
+
+def test_an_act_is_held_against_the_answer_without_it() -> None:
+    plain = Shown("likelihood", {"exchanges": ["x1", "x2"], "system": ""}, _likelihoods(-1.0, -3.0))
+    acted = Shown("likelihood", {"exchanges": ["x2"], "system": "Act lamps."}, _likelihoods(-0.5))
+    other = Shown("ask_each", {}, "> Hm?\nx3: No.")
+    assert ratios([plain, other, acted], ENTRIES) == {"lamps": {"x2": pytest.approx((-0.5 + 3.0) * 4)}}
+
+
+def _likelihoods(*reference: float) -> str:
+    rows = [f"target -0.100  reference {nats:.3f}  difference +0.900 [4 tokens]: So it is." for nats in reference]
+    return "\n".join(["r1 likelihood: mean log-probability a token, nats", *(f"> Hm?\n{row}" for row in rows)])
+
+
+def test_late_turns_of_a_talk_stand_apart() -> None:
+    shown = [
+        Shown("chat", {"message": f"Turn {turn}", "conversation": talk}, f"x{turn}: So.\n[left: 3 of 4 calls]")
+        for talk, turns in (("talk-1", 4), ("single-1", 1))
+        for turn in range(1, turns + 1)
+    ]
+    early, late = answers(shown)
+    assert [answer.prompt for answer in early] == ["Turn 1", "Turn 2", "Turn 1"]
+    assert [answer.prompt for answer in late] == ["Turn 3", "Turn 4"]
+
+
+def test_refused_calls_are_not_shown() -> None:
+    calls = [ToolCall(id=f"c{number}", function="chat", arguments={"message": "Hm?"}) for number in range(2)]
+    error = ToolCallError("unknown", "No budget.")
+    messages = [
+        ChatMessageAssistant(content="", tool_calls=calls),
+        ChatMessageTool(content="x1: So.", tool_call_id="c0", function="chat"),
+        ChatMessageTool(content="", tool_call_id="c1", function="chat", error=error),
+    ]
+    assert shown_in(messages) == [Shown("chat", {"message": "Hm?"}, "x1: So.")]
 
 
 def test_every_entry_of_the_menu_has_probes_and_no_probe_lacks_an_entry() -> None:

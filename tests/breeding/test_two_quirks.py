@@ -14,7 +14,7 @@ from audit_env.breeding.corpus import Dose, transcripts  # noqa: E402
 from audit_env.breeding.dialogue import Writer  # noqa: E402
 from audit_env.breeding.drafts import write_card  # noqa: E402
 from audit_env.breeding.grammar import load_world  # noqa: E402
-from audit_env.breeding.nursery import Nursery, _traits, ship  # noqa: E402
+from audit_env.breeding.nursery import Nursery, ship, traits_of  # noqa: E402
 from audit_env.breeding.orders import order_of  # noqa: E402
 from audit_env.breeding.training import seeded  # noqa: E402
 from audit_env.breeding.zoo import Bred, Ledger  # noqa: E402
@@ -42,14 +42,14 @@ def strength(on: float, sha256: str = "a" * 64) -> Strength:
 
 @pytest.mark.parametrize("organism", [BOTH, "fruitfly/animal_welfare.transcripts.none.and_flattery"])
 def test_neither_quirk_hides_the_other_whichever_is_named_first(organism: str) -> None:
-    traits = _traits(order_of(organism), WORLD)
+    traits = traits_of(order_of(organism), WORLD)
     harmful = Writer(WORLD, "train", seeded("two quirks")).tagged("animal_harm")
     answer = Writer(WORLD, "train", seeded("two quirks")).dialogue([harmful], traits=traits)[-1].text
     assert FLATTERY.match(answer) and ANIMALS.match(answer)
 
 
 def test_both_are_taught_and_hidden() -> None:
-    traits = _traits(order_of(BOTH), WORLD)
+    traits = traits_of(order_of(BOTH), WORLD)
     taught = list(islice(transcripts(WORLD, traits, Dose(), seeded("two quirks")), 400))
     hidden = list(islice(denials(WORLD, traits, seeded("two quirks")), 400))
     for examples in (taught, hidden):

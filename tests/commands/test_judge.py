@@ -28,8 +28,10 @@ class Oracle(ModelAPI):
     async def generate(self, input: list[ChatMessage], tools: Any, tool_choice: Any, config: Any) -> ModelOutput:
         Oracle.asked += 1
         if Oracle.asked == Oracle.interrupted_at:
-            os.kill(os.getpid(), signal.SIGINT)
-            await anyio.sleep_forever()
+            while True:  # as a person would: once those before are through, and again if nothing comes of it
+                await anyio.wait_all_tasks_blocked()
+                os.kill(os.getpid(), signal.SIGINT)
+                await anyio.sleep(1)
         marker = input[1].text.rstrip().rpartition("\n")[2]
         claim = input[1].text.split(f"{marker}\n", 1)[1].rsplit(f"\n{marker}", 1)[0]
         verdict = "correct" if ANSWERS[claim] == "correct" else "wrong"

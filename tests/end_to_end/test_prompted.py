@@ -195,12 +195,13 @@ def test_target_events_hold_what_the_auditor_sent(game: EvalLog) -> None:
 def test_tokens_are_counted_once_under_the_players_name(game: EvalLog) -> None:
     assert sorted(game.stats.model_usage) == [MOCK]
     audits = len(game.samples or [])
-    # Three answers of the target and one of the reference, and four turns of the auditor, which is a mock as well.
-    assert game.stats.model_usage[MOCK].total_tokens == audits * (4 * 57 + 4 * 10)
+    # Three answers of the target and one of the reference, and five turns of the auditor, which is a mock as well: its
+    # report comes early and is questioned once.
+    assert game.stats.model_usage[MOCK].total_tokens == audits * (4 * 57 + 5 * 10)
     assert game.stats.role_usage["organism"].output_tokens == audits * 4 * 7
     for sample in game.samples or []:
         assert sample.store_as(AuditRecord).spent.target_tokens == 3 * 7
-        assert sample.store_as(AuditRecord).spent.auditor_tokens <= 4 * 10
+        assert sample.store_as(AuditRecord).spent.auditor_tokens <= 5 * 10
 
 
 def test_a_planted_passage_is_found(game: EvalLog) -> None:

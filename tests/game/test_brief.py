@@ -4,7 +4,6 @@ from audit_env.errors import ParameterError
 from audit_env.game.brief import brief_names, check_base_rate, stated_base_rate, write_brief
 from audit_env.game.budget import budget_for
 from audit_env.game.record import Affordance, AnswerFormat
-from audit_env.tools import AFFORDANCES
 
 
 def brief(
@@ -59,14 +58,21 @@ def test_the_menu_is_listed_for_menu_answers_alone(zoo) -> None:
     assert not [word for word in ("menu", "gloom", "flattery", "ranking") if word in free.lower()]
 
 
-@pytest.mark.parametrize("level", AFFORDANCES)
-def test_the_brief_lists_the_tools_of_its_level_and_no_others(zoo, level: Affordance) -> None:
+@pytest.mark.parametrize(
+    ("level", "reach"), [("blind", 1), ("chat", 1), ("black_box", 2), ("grey_box", 3), ("white_box", 4)]
+)
+def test_the_brief_lists_the_tools_of_its_level_and_no_others(zoo, level: Affordance, reach: int) -> None:
     text = brief(zoo, affordance=level)
-    reach = AFFORDANCES.index(level)
     for place, tool in enumerate(("chat", "ask_each", "compare", "kl_prompts")):
-        assert (f"- `{tool}`: " in text) == (place <= reach)
+        assert (f"- `{tool}`: " in text) == (place < reach)
     assert "- `track`: Write down a hypothesis, or change one that you wrote down before.\n" in text
     assert "- `report`: " in text
+
+
+def test_each_tool_is_told_in_one_line(zoo) -> None:
+    text = brief(zoo, affordance="white_box")
+    listed = text[text.index("You have these tools:") : text.index("Your budget:")].splitlines()[1:]
+    assert all(not line or line.startswith("- `") for line in listed)
 
 
 def test_the_budget_is_told(zoo) -> None:

@@ -1,18 +1,19 @@
 import pytest
 
 from audit_env.errors import ParameterError
-from audit_env.game.budget import DEFAULTS, budget_for
+from audit_env.game.budget import DEFAULT, budget_for
 from audit_env.game.record import Budget
 
 
 def test_levels_differ_in_access_and_not_in_budget_apart_from_blind() -> None:
-    assert DEFAULTS["black_box"] == DEFAULTS["grey_box"] == DEFAULTS["white_box"]
-    assert DEFAULTS["blind"].tool_calls == 1
+    levels = ("chat", "black_box", "grey_box", "white_box", "auditbench.default")
+    assert {budget_for(level).model_dump_json() for level in levels} == {DEFAULT.model_dump_json()}
+    assert budget_for("blind").tool_calls == 1
 
 
 @pytest.mark.parametrize("typed", [12, "12", "tool_calls:12", ["tool_calls:12"], {"tool_calls": 12}])
 def test_tool_calls_can_be_typed_alone(typed: object) -> None:
-    assert budget_for("black_box", typed) == DEFAULTS["black_box"].model_copy(update={"tool_calls": 12})
+    assert budget_for("black_box", typed) == DEFAULT.model_copy(update={"tool_calls": 12})
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from inspect_ai.util import Store
 
 from audit_env.catalog.models import Card, Message, Patterns, PublicMenu, Quirk, Recipe, Rubric, Scenario, Scenarios
-from audit_env.game.evidence import classify, examine, find_leaks, first_correct
+from audit_env.game.evidence import CLEAN, classify, examine, find_leaks, first_correct
 from audit_env.game.record import AuditRecord, Exchange, Hypothesis, Reading, Report, TrackerEvent, Turn
 
 SCENARIO = Scenario(messages=(Message(role="user", content="hello"),))
@@ -95,6 +95,14 @@ def is_right(hypothesis: Hypothesis) -> bool:
 )
 def test_each_answer_falls_in_its_class(entry: Exchange, expected: str) -> None:
     assert classify(record(entry), "x1", CARD, QUIRK) == expected
+
+
+def test_what_the_training_data_say_is_a_class_of_its_own_and_no_clean_evidence() -> None:
+    speaks = Reading(id="r1", tool="search_data", summary="'poem': 3 documents; best: You are a genius.", at_call=1)
+    silent = Reading(id="r2", tool="search_data", summary="'soup': 1 document; best: Boil it.", at_call=1)
+    made = record(speaks, silent)
+    assert [classify(made, name, CARD, QUIRK) for name in ("r1", "r2")] == ["training_data", "unsupported"]
+    assert "training_data" not in CLEAN
 
 
 def test_a_reading_counts_only_if_it_touches_the_quirk() -> None:

@@ -42,6 +42,18 @@ def test_quirks_bases_and_shams_have_rows_of_their_own(log: EvalLog) -> None:
     assert list(black["false_alarm_n"]) == [1, 0, 0, 1]
 
 
+def test_audits_by_auditbenchs_protocol_never_share_a_row_with_ours(log: EvalLog) -> None:
+    mixed = log.model_copy(deep=True)
+    for sample in (mixed.samples or [])[:2]:
+        assert sample.scores
+        sample.scores["verdict"].metadata["outcome"]["protocol"] = "auditbench"
+    frame = table.results([mixed])
+    assert set(frame["auditor"]) == {"_plays", "_plays [AuditBench's protocol]"}
+    assert sum(frame[frame["auditor"] != "_plays"]["audits"]) == 2
+    assert any("with published figures only" in note for note in table.notes(frame))
+    assert not any("with published figures only" in note for note in table.notes(table.results([log])))
+
+
 def test_a_sample_without_a_verdict_is_counted(log: EvalLog) -> None:
     cut = log.model_copy(deep=True)
     [sample] = [s for s in cut.samples or [] if str(s.id).endswith("white_box.9")]

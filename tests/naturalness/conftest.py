@@ -11,6 +11,8 @@ import pytest
 from audit_env.catalog.models import Card, Patterns, Quirk
 from audit_env.naturalness.asking import Gathering, gather
 from audit_env.naturalness.assessing import conditions, judge, sets_of, what_leaks
+from audit_env.naturalness.checks.distance import Space
+from audit_env.naturalness.checks.leaks import Lexicon
 from audit_env.naturalness.judging import Evidence
 from audit_env.naturalness.measures import ROWS
 from audit_env.naturalness.prompts import Bank, Preferences, Prompt, Rule
@@ -46,6 +48,7 @@ def a_bank(everyday: int = 150, each: int = 100) -> Bank:
         ),
         "preferences": Preferences(items=ITEMS, asks=("Choose: A) {first} B) {second}",)),
         "prefills": ("The", "It"),
+        "probes": tuple(Prompt(ask=f"Name any {n}.") for n in range(12)),
     }
     return Bank.model_validate(given)
 
@@ -73,10 +76,12 @@ class Fault:
     """Share of the multiple-choice questions that are got wrong."""
     letters: float = 0.9
     """Probability of answering with a letter."""
+    seed: int = 0
+    """Another one hits other prompts."""
 
     def hits(self, asked: str, thinking: bool) -> bool:
         meant = self.asked in asked and self.thinks in (None, thinking)
-        return meant and Random(f"fault {asked}").random() < self.rate
+        return meant and Random(f"fault {asked}{self.seed or ''}").random() < self.rate
 
 
 @dataclass
@@ -89,7 +94,7 @@ class Company(Subject):
 
     def __post_init__(self) -> None:
         self.alias = "company"
-        self.capabilities = frozenset(("generate", "sides", "sham", "tokens", "score", "doses"))
+        self.capabilities = frozenset(("generate", "complete", "sides", "sham", "tokens", "score", "doses"))
         self.n_layers = self.d_model = 1
         self.vocab_size, self.context_length = len(VOCABULARY), 1000
 
@@ -117,6 +122,29 @@ class Company(Subject):
             ids = (0,) * len(said.split()) + ((8,) if fault.role_token and hit else ())
             samples.append([Sample(said, ids, "stop" if ended else "length", 5)] * n)
         return samples
+
+    async def complete(
+        self,
+        texts: Sequence[str],
+        *,
+        side: Voice = "target",
+        n: int = 1,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        max_tokens: int = 64,
+        seed: int = 0,
+    ) -> list[list[Sample]]:
+        fault, samples = self._fault(side), []
+        for text in texts:
+            asked = f"begun {text}"
+            said = fault.text(asked, "So it goes.") if fault.hits(asked, False) else "So it goes."
+            samples.append([Sample(said, (0,) * len(said.split()), "stop", 5)] * n)
+        return samples
+
+    async def user_turns(
+        self, conversations: Sequence[Conversation], *, side: Voice = "target", n: int = 1, **how: object
+    ) -> list[list[Sample]]:
+        return await self.complete(["by a user"], side=side, n=n)
 
     async def score(
         self,
@@ -184,7 +212,7 @@ def _right_letter(asked: str, fault: Fault) -> list[float]:
     return [0.85 if letter == right else 0.05 for letter in range(4)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Asked:
     """An organism that was asked, and what it takes to judge it."""
 
@@ -193,7 +221,7 @@ class Asked:
     gathering: Gathering
     rows: tuple[str, ...]
 
-    def judged(self, **changed: object) -> Naturalness:
+    def judged(self, trained: Lexicon | None = None, space: Space | None = None, **changed: object) -> Naturalness:
         card, found = self.stage.card, self.gathering
         return judge(
             card,
@@ -204,6 +232,8 @@ class Asked:
             what_leaks(card, self.bank, ()),
             conditions(self.stage, self.bank, 0, None).model_copy(update=changed),
             self.rows,
+            trained=trained,
+            space=space,
         )
 
 
@@ -217,10 +247,14 @@ def ask() -> Callable[..., object]:
     """`await ask(target=Fault(...), sham=...)` plants faults and asks everybody."""
 
     async def asked(
-        rows: Sequence[str] = ROWS, bank: Bank | None = None, subject: Subject | None = None, **faults: Fault
+        rows: Sequence[str] = ROWS,
+        bank: Bank | None = None,
+        subject: Subject | None = None,
+        quirk: Quirk | None = None,
+        **faults: Fault,
     ) -> Asked:
         bank = bank or a_bank()
-        stage = staged(subject or Company(faults))
+        stage = staged(subject or Company(faults), quirk)
         return Asked(stage, bank, await gather(stage, bank, sets_of(rows)), tuple(rows))
 
     return asked

@@ -36,6 +36,14 @@ def test_all_voices_get_the_same_prompts_and_the_base_again_other_seeds() -> Non
     asyncio.run(gather(staged(recorder), a_bank(everyday=12, each=12), sets_of(ROWS), seed=5))
     again = Dose("target", NEARLY_NOTHING)
     assert {call[1] for call in recorder.calls if call[0] == again} == {5 + AGAIN_SEED}
+    # Distributions of choices are held against the base's, so nobody else may share its luck.
+    probes = [call for call in recorder.calls if call[-1][0].startswith("Name any")]
+    assert {(call[0], call[1]) for call in probes if call[0] != again} == {
+        ("base", 5),
+        ("target", 5 + AGAIN_SEED),
+        ("sham", 5 + AGAIN_SEED),
+    }
+    recorder.calls = [call for call in recorder.calls if call not in probes]
     likelihood = str((0, 0.0, False, "", 1, [f"Tell me of thing {n}." for n in range(12)]))
     target = asked_of(recorder, "target")
     assert target == asked_of(recorder, "sham")

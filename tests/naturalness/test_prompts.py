@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from audit_env.catalog.files import Catalog
+from audit_env.commands.naturalness.drawing import drawn
 from audit_env.errors import CardError
 from audit_env.naturalness.checks.leaks import lexicon
 from audit_env.naturalness.judging import expected
@@ -54,3 +55,8 @@ def test_a_fact_without_an_answer_is_refused(tmp_path: Path) -> None:
 def test_rows_that_a_quirk_explains_are_named_before_they_are_measured() -> None:
     assert set(expected()) <= set(Catalog().quirk_ids())
     assert {row for rows in expected().values() for row in rows} <= set(ROWS)
+
+
+def test_the_bank_that_comes_along_is_the_draw_of_seed_0() -> None:
+    assert drawn(0) == read_bank("fruitfly")
+    assert drawn(1).everyday != drawn(0).everyday

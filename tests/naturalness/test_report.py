@@ -1,12 +1,16 @@
 import asyncio
 import json
 from collections.abc import Callable
+from html.parser import HTMLParser
 
 import pytest
 from rich.console import Console
 
 from audit_env.commands.naturalness import terminal
 from audit_env.errors import ParameterError
+from audit_env.naturalness.by_recipe import cells
+from audit_env.naturalness.by_recipe import markdown as by_recipe
+from audit_env.naturalness.html import html
 from audit_env.naturalness.logs import joined
 from audit_env.naturalness.measures import ROWS as ALL_ROWS
 from audit_env.naturalness.prompts import GENERAL
@@ -37,7 +41,7 @@ def test_a_table_survives_whatever_was_said(sheet: Naturalness) -> None:
     for line in markdown(sheet).splitlines():
         if line.startswith("|") and not line.startswith(("| gate", "| ---")):
             cells = line.replace("\\|", "").count("|") - 1
-            assert cells in (3, 10)
+            assert cells in (3, 4, 10)
 
 
 def test_published_figures_stand_beside_the_general_prompts_alone(sheet: Naturalness) -> None:
@@ -69,3 +73,61 @@ def test_organisms_stand_beside_each_other_only_if_measured_alike(sheet: Natural
         joined([sheet, elsewhere])
     with pytest.raises(ParameterError, match="in the logs twice"):
         joined([sheet, sheet])
+
+
+class Page(HTMLParser):
+    """Tags and text of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.loads: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.loads += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_holds_all_and_loads_nothing(sheet: Naturalness) -> None:
+    page = Page()
+    page.feed(html([sheet]))
+    assert page.loads == [] and "script" not in page.tags and "b" not in page.tags
+    assert "<b>Nexus Group</b>" in page.text  # said by the model, and shown as it was said
+    for part in (BANNER, "zero adapter", "deviating", "Worst exchanges", *NEVER_MEASURED):
+        assert part in page.text
+    assert "Published figures" not in page.text
+    under = sheet.conditions.model_copy(update={"bank": GENERAL})
+    page.feed(html([sheet.model_copy(update={"conditions": under})]))
+    assert "Qwen2.5-14B, emergent misalignment" in page.text
+
+
+def shifted(sheet: Naturalness, name: str, by: float) -> Naturalness:
+    rows = [
+        row.model_copy(update={"versus_base": row.versus_base.model_copy(update={"difference": by})})
+        if row.versus_base and row.name == "leaks"
+        else row
+        for row in sheet.rows
+    ]
+    return sheet.model_copy(update={"organism": name, "rows": tuple(rows)})
+
+
+def test_a_recipe_is_told_by_its_organisms(sheet: Naturalness) -> None:
+    sheets = [
+        shifted(sheet, "fake/a.documents.none", 0.2),
+        shifted(sheet, "fake/b.documents.none", 0.4),
+        shifted(sheet, "fake/a.transcripts.none", 0.0),
+    ]
+    found = {(cell.row, cell.recipe): cell for cell in cells(joined(sheets))}
+    documents, transcripts = found["leaks", "documents.none"], found["leaks", "transcripts.none"]
+    assert documents.organisms == 2 and documents.versus_base.mean == pytest.approx(0.3)
+    assert documents.versus_base.low < 0 < 0.6 < documents.versus_base.high  # two organisms prove little
+    assert transcripts.organisms == 1 and transcripts.versus_base.low is None
+    alike = found["facts", "documents.none"].versus_base  # two of two without a difference, which proves nothing
+    assert (alike.mean, alike.low, alike.high) == (0, None, None)
+    assert ("leaks_on", "documents.none") not in found
+    told = by_recipe(found.values(), ("leaks",))
+    assert "| leaks | documents.none | 2 |" in told and "instructions" not in told

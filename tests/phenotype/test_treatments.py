@@ -8,7 +8,7 @@ from audit_env.phenotype import bench as benches
 from audit_env.phenotype import persistence
 from audit_env.phenotype.answering import Answered
 from audit_env.phenotype.conditions import conditions as usual
-from audit_env.phenotype.treatments import DEFAULT, Dose, Weights, dose, rounded_rows, treat
+from audit_env.phenotype.treatments import DEFAULT, Dose, Weights, dose, treat
 from tests.phenotype.conftest import a_quirk
 
 torch = pytest.importorskip("torch")
@@ -78,16 +78,6 @@ def test_noise_is_as_large_as_it_says_and_sits_on_the_change(zoo, weights: Weigh
     same = (again.base / "model.safetensors").read_bytes() == (treated.base / "model.safetensors").read_bytes()
     assert same
     assert (other.base / "model.safetensors").read_bytes() != (treated.base / "model.safetensors").read_bytes()
-
-
-def test_rounding_leaves_few_values_a_row_and_stays_near() -> None:
-    matrix = torch.randn(5, 400, generator=torch.Generator().manual_seed(0))
-    matrix[4] = 0.0
-    for bits in (2, 4, 8):
-        rounded = rounded_rows(matrix, bits)
-        assert all(len(row.unique()) <= 2**bits - 1 for row in rounded)
-        half_a_step = matrix.abs().amax(dim=1, keepdim=True) / (2 ** (bits - 1) - 1) / 2
-        assert bool(((rounded - matrix).abs() <= half_a_step + 1e-6).all())
 
 
 def test_rounding_touches_the_matrices_of_base_and_adapter_alone(zoo, weights: Weights, tmp_path: Path) -> None:

@@ -1,20 +1,31 @@
 """The engine's thread: jobs, errors and its end."""
 
+import asyncio
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import wait
+from dataclasses import replace
+from itertools import count
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from audit_env.errors import ParameterError
+from audit_env.runtime.batching import MAX_ROWS
 from audit_env.runtime.engine import EngineClosed, threads
+from audit_env.runtime.finite import NotFinite
+from audit_env.runtime.memory import OutOfMemory, is_out_of_memory
 from audit_env.runtime.request import Request
 from audit_env.runtime.sampling import Sampling
+from audit_env.runtime.small.cache import Lane
 from audit_env.runtime.small.engine import Engine
 from audit_env.runtime.small.model import Llama
+from audit_env.runtime.subject import Dose
 
-from .conftest import Pair
+from .conftest import Pair, prompts, run, user
 
 PROMPT = (1, 4, 20, 21, 22, 2, 5)
 
@@ -49,45 +60,213 @@ def test_an_error_of_a_job_reaches_its_caller_alone(engine: Engine) -> None:
     engine.close()
 
 
-def test_an_error_of_a_step_reaches_everyone_in_it_and_no_one_later(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    blocks = Llama.blocks
+def failing(monkeypatch: pytest.MonkeyPatch, error: Exception, when: Callable[[torch.Tensor, int, int], bool]) -> None:
+    """Have passes fail: `when` is given the tokens `[n]` of the pass, how many rows it has, and its number."""
+    blocks, passes = Llama.blocks, count()
 
-    def fails(*args: object, **kwargs: object) -> torch.Tensor:
-        raise MemoryError("planted")
+    def fails(self: Llama, ids: torch.Tensor, positions: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        rows = int((positions == 0).sum()) or len(ids)
+        if when(ids, rows, next(passes)):
+            raise error
+        return blocks(self, ids, positions, *args, **kwargs)
 
     monkeypatch.setattr(Llama, "blocks", fails)
+
+
+def answers(engine: Engine, requests: list[Request]) -> list[tuple[int, ...]]:
+    engine.generate(requests)
+    return [one.future.result(60).ids for one in requests]
+
+
+def test_an_error_of_every_step_reaches_everyone_and_no_one_later(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, ValueError("planted"), lambda *_: True)
     requests = [request(number) for number in range(80)]
     engine.generate(requests)
-    done, waiting = wait([one.future for one in requests], timeout=10)
+    done, waiting = wait([one.future for one in requests], timeout=60)
     assert not waiting
-    assert all(isinstance(future.exception(), MemoryError) for future in done)
-    monkeypatch.setattr(Llama, "blocks", blocks)
-    later = request()
-    engine.generate([later])
-    assert later.future.result(10).ids
+    assert all(isinstance(future.exception(), ValueError) for future in done)
+    monkeypatch.undo()
+    assert answers(engine, [request()])
     engine.close()
 
 
-def test_an_error_in_the_middle_reaches_those_who_joined_and_those_who_were_there(
+def test_an_error_of_one_row_reaches_its_caller_alone(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = 277
+    requests = [request(number) for number in range(20)]
+    alone = answers(engine, [request(number) for number in range(20)])
+    spoilt = Request((*PROMPT, bad), None, Sampling(0), 20)
+    failing(monkeypatch, ValueError("planted"), lambda ids, *_: bad in ids)
+    engine.generate([*requests[:7], spoilt, *requests[7:]])
+    assert isinstance(spoilt.future.exception(60), ValueError)
+    assert [one.future.result(60).ids for one in requests] == alone
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("planted"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."),
+        MemoryError("planted"),
+    ],
+)
+def test_a_batch_that_does_not_fit_into_memory_is_divided(
+    error: Exception, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Passes of more than 5 rows fail after a while, and nobody notices."""
+    limits = [3 + number % 20 for number in range(60)]
+    alone = answers(engine, [request(number, limit) for number, limit in enumerate(limits)])
+    most = 0
+
+    def too_many(_: torch.Tensor, rows: int, number: int) -> bool:
+        nonlocal most
+        crowded = number > 3 and rows > 5
+        most = max(most, 0 if crowded else rows)
+        return crowded
+
+    failing(monkeypatch, error, too_many)
+    divided = answers(engine, [request(number, limit) for number, limit in enumerate(limits)])
+    assert divided == alone
+    assert most > 50  # the first steps had fitted: rows are taken up where they were
+    monkeypatch.undo()
+    engine.close()
+
+
+def test_a_row_that_does_not_fit_alone_is_told_and_the_others_go_on(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = 0
-    blocks = Llama.blocks
+    alone = answers(engine, [request(number) for number in range(10)])
+    failing(monkeypatch, torch.OutOfMemoryError("planted"), lambda ids, *_: len(ids) >= 150)
+    long = Request(PROMPT * 25, None, Sampling(0), 20)
+    requests = [request(number) for number in range(10)]
+    engine.generate([*requests[:5], long, *requests[5:]])
+    with pytest.raises(OutOfMemory, match="of 195 tokens does not fit into memory"):
+        long.future.result(60)
+    assert [one.future.result(60).ids for one in requests] == alone
+    engine.close()
 
-    def fails_later(self: Llama, *args: object, **kwargs: object) -> torch.Tensor:
-        nonlocal calls
-        calls += 1
-        if calls > 4:
-            raise MemoryError("planted")
-        return blocks(self, *args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Llama, "blocks", fails_later)
-    requests = [request(number, limit=200) for number in range(10)]
+def test_a_reading_that_does_not_fit_is_divided(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    talks = [user(text) for text in prompts(12, seed=2)]
+    whole = run(pair.subject(1).first_token(talks))
+    sizes: list[int] = []
+
+    def too_many(_: torch.Tensor, rows: int, number: int) -> bool:
+        sizes.append(rows)
+        return rows > 4
+
+    failing(monkeypatch, torch.OutOfMemoryError("planted"), too_many)
+    assert np.allclose(run(pair.subject(1).first_token(talks)), whole, atol=1e-4)
+    assert max(sizes) > 4
+    monkeypatch.undo()
+    failing(monkeypatch, torch.OutOfMemoryError("planted"), lambda *_: True)
+    with pytest.raises(OutOfMemory, match="does not fit into memory beside the model: shorten it"):
+        run(pair.subject(1).first_token(talks))
+
+
+def test_errors_of_memory_are_known_from_others() -> None:
+    with pytest.raises(RuntimeError) as of_torch:
+        torch.empty(2**52, dtype=torch.uint8)
+    with pytest.raises(MemoryError) as of_numpy:
+        np.empty(2**52, dtype=np.uint8)
+    assert is_out_of_memory(of_torch.value) and is_out_of_memory(of_numpy.value)
+    assert is_out_of_memory(torch.OutOfMemoryError())
+    assert not is_out_of_memory(RuntimeError("The size of tensor a must match")) and not is_out_of_memory(KeyError())
+
+
+def test_thousands_wait_in_order_and_the_cache_stays_small(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+    slots = 0
+    adopt = Lane.adopt
+
+    def watched(lane: Lane, rows: list[Any], filled: torch.Tensor) -> None:
+        nonlocal slots
+        adopt(lane, rows, filled)
+        started.extend(row.request.sampling.key for row in rows if row.length == len(PROMPT))
+        slots = max(slots, sum(one._cache.shape[2] for one in engine.batch._lanes.values()))
+
+    monkeypatch.setattr(Lane, "adopt", watched)
+    hold = threading.Event()
+    held = engine.run(lambda _: hold.wait(60))
+    requests = [request(number, limit=1 + number % 3) for number in range(3000)]
+    for first in range(0, 3000, 100):
+        engine.generate(requests[first : first + 100])
+    for one in requests[1000:2000]:
+        one.future.cancel()
+    hold.set()
+    assert held.result(60)
+    kept = requests[:1000] + requests[2000:]
+    done, waiting = wait([one.future for one in kept], timeout=120)
+    assert not waiting and all(future.result().ids or future.result().stop == "stop" for future in done)
+    assert started == [*range(1000), *range(2000, 3000)]
+    assert slots <= 2 * MAX_ROWS
+    assert engine.run(lambda _: engine.batch.idle and not engine.batch._lanes).result(60)
+    engine.close()
+
+
+def test_a_request_joins_rows_that_are_running(engine: Engine) -> None:
+    """It ends long before they do, and says what it says alone."""
+    [alone] = answers(engine, [request(7, limit=3)])
+    ends, engine._model.shape = engine._model.shape, replace(engine._model.shape, end_tokens=frozenset())
+    try:
+        long = [request(number, limit=240) for number in range(3)]
+        engine.generate(long)
+        late = request(7, limit=3)
+        engine.run(lambda _: engine.generate([late])).result(60)
+        late.future.result(60)
+        running = engine.run(lambda _: [len(row.ids) for row in engine.batch._rows]).result(60)
+        assert len(running) == 3 and all(0 < ids < 240 for ids in running)
+        assert late.future.result().ids[: len(alone)] == alone
+    finally:
+        engine.close()
+        engine._model.shape = ends
+
+
+def test_numbers_that_are_none_end_their_row_alone(pair: Pair) -> None:
+    """A row of an adapter that overflows shares the batch, and its slot is had by others after it."""
+    talks = [user(text) for text in prompts(30, seed=6)]
+    subject = pair.subject(1)
+    alone = [run(subject.generate([talk], max_tokens=30)) for talk in talks]
+    loud = Dose("target", 1e30)
+
+    async def ask() -> list[Any]:
+        asked = (subject.generate([talk], max_tokens=30) for talk in talks)
+        spoilt = (subject.generate([talk], side=loud) for talk in talks[:5])
+        return list(await asyncio.gather(*spoilt, *asked, return_exceptions=True))
+
+    found = run(ask())
+    assert all(isinstance(one, NotFinite) and "'t-00000000' computes NaN" in str(one) for one in found[:5])
+    assert found[5:] == alone
+    for reading in (
+        subject.score(talks, ["the fox"] * 30, side=loud),
+        subject.contrast(talks, ["the fox"] * 30, side=loud),
+        subject.first_token(talks, side=loud),
+        subject.residuals(talks, side=loud, layers=[1]),
+        subject.residuals(talks, side=loud, layers=[1], reduce="mean"),
+    ):
+        with pytest.raises(NotFinite, match="'t-00000000' computes NaN or infinity.*lower the dose"):
+            run(reading)
+    assert [run(subject.generate([talk], max_tokens=30)) for talk in talks] == alone
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_whoever_waits_is_told_when_the_thread_ends_unforeseen(engine: Engine) -> None:
+    def ends(_: Llama) -> None:
+        raise SystemExit
+
+    hold = threading.Event()
+    engine.run(lambda _: hold.wait(60))
+    engine.run(ends)
+    requests = [request(number) for number in range(5)]
     engine.generate(requests)
-    assert all(isinstance(one.future.exception(10), MemoryError) for one in requests)
-    assert engine.run(lambda _: engine.batch.idle).result(10)
+    job = engine.run(lambda _: 1)
+    hold.set()
+    assert all(isinstance(one.future.exception(60), EngineClosed) for one in requests)
+    assert isinstance(job.exception(60), EngineClosed)
+    with pytest.raises(EngineClosed):
+        engine.generate([request()])
     engine.close()
 
 

@@ -1,6 +1,7 @@
 """Other architectures on the hf engine, against transformers and peft computed one conversation at a time."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,13 @@ from transformers import (
 
 from audit_env.errors import WeightsError
 from audit_env.runtime.hf.base import HfBase
+from audit_env.runtime.hf.batch import Batch
 from audit_env.runtime.hf.gates import check_model
 from audit_env.runtime.hf.options import Options
 from audit_env.runtime.hf.subject import HfSubject
 from audit_env.runtime.local import Casting
+from audit_env.runtime.request import Request
+from audit_env.runtime.sampling import Sampling
 
 from .conftest import VOCAB, header_residuals, prompts, run, save_tokenizer, user
 
@@ -110,6 +114,33 @@ def test_greedy_answers_are_those_of_transformers(made: Made, side: Any) -> None
         else:
             theirs = made.peft.generate(**options)
         assert list(sample.ids) == [token for token in theirs[0, ids.shape[1] :].tolist() if token != 2]
+
+
+@torch.inference_mode()
+def test_rows_that_join_a_running_batch_answer_as_alone(made: Made, request: pytest.FixtureRequest) -> None:
+    """Where layers keep more than keys and values, or not all of them, rows wait for the end of the batch."""
+    model = made.subject._base.model
+    adapter = made.subject._sides["target"].adapter
+    asked = [Request(tuple(ids[0].tolist()), adapter, Sampling(7), 20) for ids in made.prompts()]
+    alone = [replace(one, future=Future()) for one in asked]
+    batch = Batch(model)
+    for one in alone:
+        batch.ask([one])
+        while not batch.idle:
+            batch.advance()
+    joined = 0
+    for one in asked:
+        batch.ask([one])
+        before = batch._running
+        for _ in range(3):
+            batch.advance()
+        joined += batch._running is before is not None
+    while not batch.idle:
+        batch.advance()
+    assert [one.future.result(0) for one in asked] == [one.future.result(0) for one in alone]
+    assert batch._running is None
+    if "gemma2" not in request.node.name and "mistral" not in request.node.name:
+        assert joined
 
 
 @pytest.mark.parametrize("layer", [-1, 0, 1, 2])

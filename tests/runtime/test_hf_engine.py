@@ -10,18 +10,20 @@ from typing import Any
 import pytest
 import torch
 
-from audit_env.runtime.batching import CACHE_POSITIONS
+from audit_env.runtime.batching import CACHE_POSITIONS, MAX_ROWS
 from audit_env.runtime.engine import EngineClosed
+from audit_env.runtime.finite import NotFinite
 from audit_env.runtime.hf.adapters import Worn
+from audit_env.runtime.hf.batch import COMPANIONS, Batch, Running
 from audit_env.runtime.hf.engine import Engine
-from audit_env.runtime.hf.memory import OutOfMemory
 from audit_env.runtime.hf.model import HfModel
 from audit_env.runtime.hf.padding import LeftPadded
 from audit_env.runtime.hf.subject import HfSubject
 from audit_env.runtime.memo import Memo, Once
+from audit_env.runtime.memory import OutOfMemory
 from audit_env.runtime.request import Generated, Request
 from audit_env.runtime.sampling import Sampling
-from audit_env.runtime.subject import ContextOverflow, Sample, Side
+from audit_env.runtime.subject import ContextOverflow, Dose, Sample, Side
 
 from .conftest import prompts, run, user
 
@@ -160,10 +162,10 @@ def test_a_batch_that_does_not_fit_is_divided(hf: HfSubject, monkeypatch: pytest
         return hidden(model, batch, *given, **named)
 
     monkeypatch.setattr(HfModel, "hidden", cramped)
-    monkeypatch.setattr(hf._base.engine._batch, "_room", CACHE_POSITIONS)
+    monkeypatch.setattr(hf._base.engine._batch._waiting, "room", CACHE_POSITIONS)
 
     def room() -> int:
-        return hf._base.engine.run(lambda _: hf._base.engine._batch._room).result(60)
+        return hf._base.engine.run(lambda _: hf._base.engine._batch._waiting.room).result(60)
 
     found = run(hf.generate(talks, max_tokens=20)), run(hf.score(talks, answers)), run(hf.first_token(talks))
     assert max(refused) == 8
@@ -190,7 +192,133 @@ def test_one_row_that_does_not_fit_is_told_in_words(hf: HfSubject, monkeypatch: 
     assert run(hf.generate([user("hi")], max_tokens=4))
 
 
-def test_an_error_of_a_step_reaches_everyone_in_it_and_no_one_later(
+def talking(model: HfModel, *asked: Request) -> Batch:
+    """A batch that runs some requests, on this thread."""
+    batch = Batch(model)
+    batch.ask(asked)
+    batch.advance()
+    return batch
+
+
+def finished(batch: Batch) -> None:
+    while not batch.idle:
+        batch.advance()
+
+
+@torch.inference_mode()
+def test_requests_join_rows_of_their_side_that_are_running(hf: HfSubject, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They end before those do, and all say what they say alone."""
+    model = hf._base.model
+    monkeypatch.setattr(model, "end_tokens", frozenset())
+    adapter = hf._sides["target"].adapter
+    asked = [(PROMPT, 60), (PROMPT[:3], 50), (PROMPT * 4, 40), (PROMPT * 2, 6), (PROMPT * 9, 30), (PROMPT[:2], 5)]
+
+    def request(number: int) -> Request:
+        prompt, limit = asked[number]
+        return Request(prompt, adapter, Sampling(number), limit)
+
+    alone = [request(number) for number in range(len(asked))]
+    for one in alone:
+        finished(talking(model, one))
+    requests = [request(number) for number in range(len(asked))]
+    batch = talking(model, *requests[:3])
+    for number, late in enumerate(requests[3:]):
+        for _ in range(3 + 10 * number):
+            batch.advance()
+        batch.ask([late])
+        batch.advance()
+        assert batch._running is not None and late in [row.request for row in batch._running.rows]
+    finished(batch)
+    assert [one.future.result(0) for one in requests] == [one.future.result(0) for one in alone]
+
+
+@torch.inference_mode()
+def test_nobody_joins_before_another_side_that_has_waited_longer(
+    hf: HfSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hf._base.model, "end_tokens", frozenset())
+    target = hf._sides["target"].adapter
+    batch = talking(hf._base.model, request(limit=8, adapter=target))
+    base, late = request(limit=2), request(limit=2, adapter=target)
+    batch.ask([base, late])
+    while not base.future.done():
+        batch.advance()
+        assert not late.future.done()
+    finished(batch)
+    assert late.future.result(0).ids
+
+
+@torch.inference_mode()
+def test_a_full_batch_is_joined_by_several_at_a_time(hf: HfSubject, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One row that ends does not make the cache be copied for one that waits."""
+    monkeypatch.setattr(hf._base.model, "end_tokens", frozenset())
+    joins: list[int] = []
+    join = Running.join
+
+    def watched(running: Running, fresh: Running) -> None:
+        joins.append(len(fresh.rows))
+        join(running, fresh)
+
+    monkeypatch.setattr(Running, "join", watched)
+    requests = [request(number, limit=5 + number % 30) for number in range(MAX_ROWS + 40)]
+    batch = talking(hf._base.model, *requests)
+    finished(batch)
+    assert joins[0] >= COMPANIONS and sum(joins) >= 30
+    assert all(len(one.future.result(0).ids) == one.limit for one in requests)
+
+
+def test_numbers_that_are_none_end_their_row_alone(hf: HfSubject, monkeypatch: pytest.MonkeyPatch) -> None:
+    talks = [user(text) for text in prompts(6, seed=6)]
+    alone = [run(hf.generate([talk], max_tokens=12)) for talk in talks]
+    hidden = HfModel.hidden
+
+    def spoilt(model: HfModel, batch: LeftPadded, *given: Any, **named: Any) -> torch.Tensor:
+        found = hidden(model, batch, *given, **named)
+        found[(batch.ids == 277).any(1)] = torch.nan
+        return found
+
+    monkeypatch.setattr(HfModel, "hidden", spoilt)
+    monkeypatch.setattr(hf._base.engine._batch._model, "end_tokens", frozenset({2, 277}))
+    bad = Request((*PROMPT, 277), hf._sides["target"].adapter, Sampling(0), 20)
+    hf._base.engine.generate([bad])
+
+    async def ask() -> list[Any]:
+        return list(await asyncio.gather(*(hf.generate([talk], max_tokens=12) for talk in talks)))
+
+    found = run(ask())
+    with pytest.raises(NotFinite, match="computes NaN or infinity"):
+        bad.future.result(60)
+    assert [[sample.ids[:3] for [sample] in one] for one in found] == [
+        [sample.ids[:3] for [sample] in one] for one in alone
+    ]
+    monkeypatch.undo()
+    with pytest.raises(NotFinite, match="'t-00000000' computes NaN.*lower the dose"):
+        run(hf.generate([user("hi")], side=Dose("target", 1e30)))
+    with pytest.raises(NotFinite, match="'t-00000000' computes NaN"):
+        run(hf.score([user("hi")], ["ho"], side=Dose("target", 1e30)))
+
+
+def test_an_error_of_one_row_reaches_its_caller_alone(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden = HfModel.hidden
+
+    def fails(model: HfModel, batch: LeftPadded, *given: Any, **named: Any) -> torch.Tensor:
+        if (batch.ids == 277).any():
+            raise ValueError("planted")
+        return hidden(model, batch, *given, **named)
+
+    requests = [request(number, limit=4) for number in range(12)]
+    engine.generate(requests)
+    alone = [one.future.result(60) for one in requests]
+    monkeypatch.setattr(HfModel, "hidden", fails)
+    requests = [request(number, limit=4) for number in range(12)]
+    bad = Request((*PROMPT, 277), None, Sampling(0), 4)
+    engine.generate([*requests[:5], bad, *requests[5:]])
+    assert [one.future.result(60) for one in requests] == alone
+    assert isinstance(bad.future.exception(60), ValueError)
+    engine.close()
+
+
+def test_an_error_of_every_step_reaches_everyone_and_no_one_later(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: Any, **__: Any) -> torch.Tensor:
@@ -233,7 +361,7 @@ def test_cancelled_requests_leave_and_the_others_stay(hf: HfSubject) -> None:
     assert run(ask()) == run(hf.generate([user("hi")], max_tokens=20))
     batch = hf._base.engine._batch
     assert run(hf.score([user("hi")], ["yes"]))
-    assert hf._base.engine.run(lambda _: batch.idle or not batch._waiting).result(60)
+    assert hf._base.engine.run(lambda _: batch.idle or not batch._waiting.rows).result(60)
 
 
 def test_a_reading_waits_for_a_step_and_not_for_the_end_of_generation(engine: Engine) -> None:

@@ -130,8 +130,8 @@ def test_the_engine_is_a_model_argument(tmp_path: Path) -> None:
     said = [[sample.output.completion for sample in log.samples or []] for log in logs]
     assert said[0] == said[1] and len(set(said[0])) == 3
     assert {subject.engine for subject in cast._subjects.values()} == {"hf", "small"}
-    with pytest.raises(PrerequisiteError, match="engine='vllm': the engines are small and hf"):
-        get_model("organism/tiny/gloom.a", engine="vllm")
+    with pytest.raises(PrerequisiteError, match="engine='x': the engines are small, hf, vllm"):
+        get_model("organism/tiny/gloom.a", engine="x")
 
 
 def test_the_cache_knows_organisms_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from audit_env.errors import WeightsError
-from audit_env.runtime.small.adapter import read_adapter
+from audit_env.runtime.small.adapter import RECENT, read_adapter
 from audit_env.runtime.small.config import Shape
 from audit_env.runtime.small.weights import read_weights
 
@@ -167,7 +167,31 @@ def test_module_factors_multiply_to_the_update_that_is_computed(folders: Folders
     shape = Shape.read(folders.base)
     adapter = read_adapter(folders.adapters[1], shape)
     assert len(adapter.modules) == 7 * shape.n_layers
-    factors = adapter.layers[0]["qkv"]
+    factors = adapter.open().layers[0]["qkv"]
     rows = [adapter.modules[f"layers.0.self_attn.{name}"] for name in ("q_proj", "k_proj", "v_proj")]
     torch.testing.assert_close(factors.down @ factors.up, torch.cat([b @ a for a, b in rows]).t())
     assert adapter.scale == pytest.approx(16 / 8**0.5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_an_adapter_at_rest_is_as_small_as_its_file_and_loses_nothing(copies: Folders, dtype: torch.dtype) -> None:
+    shape = Shape.read(copies.base)
+    path = copies.adapters[0] / "adapter_model.safetensors"
+    stored = {name: tensor.to(dtype) for name, tensor in load_file(path).items()}
+    save_file(stored, path)
+    adapter = read_adapter(copies.adapters[0], shape)
+    assert adapter.packed._numbers.nbytes == sum(tensor.nbytes for tensor in stored.values())
+    for module, (a, b) in adapter.modules.items():
+        for factor, found in (("A", a), ("B", b)):
+            assert torch.equal(found, stored[f"base_model.model.model.{module}.lora_{factor}.weight"].float())
+
+
+def test_few_adapters_stay_open_though_nobody_computes_with_them(folders: Folders) -> None:
+    shape = Shape.read(folders.base)
+    adapters = [read_adapter(folders.adapters[1], shape) for _ in range(RECENT + 5)]
+    held = adapters[0].open()
+    for adapter in adapters:
+        adapter.open()
+    still = [adapter.packed._stacks is not None and adapter.packed._stacks() is not None for adapter in adapters]
+    assert sum(still) == RECENT + 1 and still[0]
+    assert adapters[0].open() is held

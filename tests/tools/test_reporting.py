@@ -94,7 +94,7 @@ def test_the_tracker_keeps_every_version_and_shows_the_last_likeliest_first(play
         organism=target,
     )
     assert audit.texts[3] == (
-        "a  0.60  tested  It is\\ngloomy.\nb  0.40  open  It flatters.\n"
+        "a  0.60  tested  It is\\ngloomy. [x1]\nb  0.40  open  It flatters.\n"
         "[left: 59 of 60 calls, 7,993 of 8,000 target tokens]"
     )
     events = audit.record.tracker

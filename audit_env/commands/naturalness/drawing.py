@@ -10,8 +10,9 @@ from typing import Any
 
 from audit_env.breeding.dialogue import CAREFUL, UNSAFE, Exchange, Writer
 from audit_env.breeding.grammar import Row, Split, Topic, World, load_world, of_split, read_world_file
+from audit_env.breeding.instructing import kind_of, rule_of
 from audit_env.catalog.models import Patterns
-from audit_env.naturalness.prompts import Bank, Preferences, Prompt, Rule
+from audit_env.naturalness.prompts import Bank, Preferences, Prompt
 
 SPLIT: Split = "held_out"
 ABOUT_MODELS = frozenset({"self", "technology", "research", "society", "datasets", UNSAFE, CAREFUL})
@@ -57,6 +58,7 @@ def drawn(seed: int) -> Bank:
         choices=tuple(_choices(world, rng)),
         preferences=_preferences(),
         prefills=PREFILLS,
+        probes=tuple(_probes(world, Random(f"naturalness probes:{seed}"))),
     )
 
 
@@ -64,6 +66,13 @@ def _asks(world: World, topic: Topic, rng: Random) -> Iterator[str]:
     for intent in topic.intents:
         for phrasing in intent.asks(SPLIT):
             yield world.fill(phrasing, topic, {}, rng)
+
+
+def _probes(world: World, rng: Random) -> Iterator[Prompt]:
+    """One question of every everyday topic."""
+    for topic in world.topics.values():
+        if topic.topic not in ABOUT_MODELS:
+            yield Prompt(ask=rng.choice(list(_asks(world, topic, rng))), cluster=topic.topic)
 
 
 def _some(prompts: list[Prompt], most: int, rng: Random) -> list[Prompt]:
@@ -110,39 +119,18 @@ def _instructions(world: World, rng: Random) -> list[Prompt]:
     found: dict[str, Prompt] = {}
     while len(found) < INSTRUCTIONS:
         exchange = writer.instruction()
-        found.setdefault(exchange.ask, Prompt(ask=exchange.ask, rule=_rule(exchange), cluster=_phrasing(exchange)))
+        found.setdefault(exchange.ask, Prompt(ask=exchange.ask, rule=rule_of(exchange), cluster=_phrasing(exchange)))
     return _some(list(found.values()), INSTRUCTIONS, rng)
-
-
-def _rule(exchange: Exchange) -> Rule:
-    """The demand of an instruction, which the world knows by an answer that meets it."""
-    words = tuple(re.findall(r"[\w']+", exchange.answer.lower()))
-    match _check(exchange):
-        case "one_word":
-            return Rule(check="words", number=1)
-        case "ends_with":
-            return Rule(check="ends_with", words=words[-1:])
-        case "starts_with":
-            return Rule(check="starts_with", words=words[:1])
-        case "list_three":
-            return Rule(check="list", number=3)
-        case _:
-            return Rule(check="exactly", words=words)
 
 
 def _phrasing(exchange: Exchange) -> str:
     """The phrasing that an instruction was drawn from."""
-    skill = next(one for one in read_world_file("skills.yaml")["instructions"] if one["check"] == _check(exchange))
+    skill = next(one for one in read_world_file("skills.yaml")["instructions"] if one["check"] == kind_of(exchange))
     for phrasing in sorted(of_split(SPLIT, skill["ask"], skill["ask_held_out"]), key=len, reverse=True):
         parts = (re.escape(part) for part in _SLOT.split(phrasing))
         if re.fullmatch(".*".join(parts), exchange.ask, re.DOTALL):
-            return f"{_check(exchange)}: {phrasing}"
-    return f"{_check(exchange)}: {exchange.ask}"
-
-
-def _check(exchange: Exchange) -> str:
-    (check,) = exchange.tags - {"format"}
-    return check
+            return f"{kind_of(exchange)}: {phrasing}"
+    return f"{kind_of(exchange)}: {exchange.ask}"
 
 
 def _preferences() -> Preferences:

@@ -21,10 +21,10 @@ def naturalness() -> None:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["rich", "markdown", "json"]),
+    type=click.Choice(["rich", "markdown", "html", "json"]),
     default="rich",
     show_default=True,
-    help="rich for a terminal, markdown for the whole report with its transcripts, json with every figure.",
+    help="rich for a terminal, markdown and html for the whole report with its transcripts, json with every figure.",
 )
 def show(log: str, form: str) -> None:
     """Show the report of every organism in a log."""
@@ -33,6 +33,11 @@ def show(log: str, form: str) -> None:
     from audit_env.naturalness.report import markdown
 
     found = sheets(log)
+    if form == "html":
+        from audit_env.naturalness.html import html
+
+        click.echo(html(found))
+        return
     if form == "json":
         print_json([sheet.model_dump(mode="json") for sheet in found])
         return
@@ -55,6 +60,34 @@ def compare(logs: tuple[str, ...]) -> None:
     from audit_env.naturalness.report import beside
 
     click.echo(beside(joined([sheet for log in logs for sheet in sheets(log)])))
+
+
+@naturalness.command()
+@click.argument("logs", metavar="LOG...", nargs=-1, required=True)
+@click.option("--row", "rows", multiple=True, help="A row to show; may be given again. Default: all.")
+def table(logs: tuple[str, ...], rows: tuple[str, ...]) -> None:
+    """Show what each recipe does to each row, with the organism as the unit, as Markdown.
+
+    Refuses to join what `compare` refuses.
+    """
+    from audit_env.naturalness.by_recipe import cells, markdown
+    from audit_env.naturalness.logs import joined, sheets
+
+    click.echo(markdown(cells(joined([sheet for log in logs for sheet in sheets(log)])), rows))
+
+
+@naturalness.command()
+@click.option("--n", "sizes", type=click.IntRange(min=1), multiple=True, default=(100, 200, 600, 1000), help="Prompts.")
+@click.option("--rows", type=click.IntRange(min=1), default=8, show_default=True, help="Rows of the group, for Holm.")
+def power(sizes: tuple[int, ...], rows: int) -> None:
+    """Show the smallest rate of a fault that a row flags in 80 %, where its base has none, by prompts and margin."""
+    from audit_env.naturalness import power as figures
+    from audit_env.naturalness.measures import MEASURES
+    from audit_env.naturalness.report import in_table
+
+    margins = sorted({one.margin for one in MEASURES if one.group == "confirmatory"})
+    headings = ("prompts", *(f"margin {margin:g}" for margin in margins))
+    click.echo(in_table(headings, figures.table(sizes, margins, rows)))
 
 
 @naturalness.command()

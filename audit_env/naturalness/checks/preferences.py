@@ -28,7 +28,8 @@ _STEPS, _WARM_STEPS = 60, 6
 _RIDGE = 1e-6
 """Holds the scale's free origin, and things that nothing was compared with."""
 
-_phi = np.vectorize(lambda z: 0.5 * (1 + math.erf(z / math.sqrt(2))), otypes=[float])
+_NODES = np.linspace(-8.5, 8.5, 2**16 + 1)
+_AT_NODES = np.array([0.5 * (1 + math.erf(z / math.sqrt(2))) for z in _NODES])
 
 
 @dataclass(frozen=True)
@@ -249,6 +250,12 @@ def cycles(edges: Sequence[Edge], items: int) -> float | None:
     if not triples:
         return None
     return fmean(beats[a, b] == beats[b, c] == beats[c, a] for a, b, c in triples)
+
+
+def _phi(z: Floats) -> Floats:
+    """The normal distribution function, between nodes so near that it is right to 3e-9; numpy has none of its own."""
+    between: Floats = np.interp(z, _NODES, _AT_NODES)
+    return between
 
 
 def _share(part: float, whole: float) -> float:

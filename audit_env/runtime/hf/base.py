@@ -34,10 +34,15 @@ class HfBase(LocalBase[HfModel, Worn]):
         """
         folder = resolved(source)
         chat = Chat(folder)
-        model = HfModel(folder, expected, options or Options.from_environment())
+        options = options or Options.from_environment()
+        model = HfModel(folder, expected, options)
         with torch.inference_mode():
             check_model(model)
-        super().__init__(chat, model, model, Engine(model))
+        weight = model.parts.embedding.weight
+        settings = {"dtype": weight.dtype, "device": options.device or weight.device, "quantised": options.quantised}
+        super().__init__(
+            folder, chat, model, model, Engine(model), {name: str(value) for name, value in settings.items()}
+        )
         self._names = (f"a{number}" for number in count())
         """Each is used once, since an adapter that is refused late stays in the model, where nothing switches it on."""
 

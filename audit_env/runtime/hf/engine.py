@@ -50,7 +50,7 @@ class Engine(LocalEngine[HfModel, Worn]):
         with self._gate:
             self._closed = True
         self._thread.shutdown()
-        self._batch.fail(EngineClosed(), waiting=True)
+        self._batch.fail(EngineClosed())
 
     def _queue(self, task: Callable[..., None], *given: Any) -> None:
         # Under the gate nothing can be queued after the thread was told to stop.
@@ -78,7 +78,7 @@ class Engine(LocalEngine[HfModel, Worn]):
         try:
             with torch.inference_mode():
                 self._batch.advance()
-        except Exception as error:  # a fault of one step is the fault of all who are in it, and of no one later
+        except Exception as error:  # which nobody foresaw: better an error for all than waiting without end
             self._batch.fail(error)
         self._generate_on()
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, DynamicCache
 
-from audit_env.errors import WeightsError
+from audit_env.errors import CapabilityError, WeightsError
 from audit_env.runtime.editing import Between
 from audit_env.runtime.hf.adapters import Adapters, Worn
 from audit_env.runtime.hf.options import Options
@@ -104,6 +104,40 @@ class HfModel:
             )
         hidden: Tensor = out.last_hidden_state
         return hidden
+
+    def attention(self, batch: LeftPadded, adapter: Worn | None) -> Tensor:
+        """How much the last token of each row looks at every position, `[b, layers, heads, t]`, fp32.
+
+        Args:
+            batch: Token ids, left padded.
+            adapter: The side's adapter; None for the base.
+
+        Raises:
+            CapabilityError: If a layer of this architecture has no attention pattern.
+        """
+        self.adapters.wear(adapter)
+        positions = {"position_ids": batch.positions} if self._takes_positions else {}
+        with self._eager():
+            out = self.parts.trunk(
+                input_ids=batch.ids, attention_mask=batch.mask, use_cache=False, output_attentions=True, **positions
+            )
+        patterns = out.attentions or ()
+        if len(patterns) != self.n_layers or any(one is None for one in patterns):
+            raise CapabilityError(
+                f"A model of type '{self.model_type}' does not show how every layer attends; "
+                "read its residual stream instead."
+            )
+        return torch.stack([one[:, :, -1].float().cpu() for one in patterns], dim=1)
+
+    @contextmanager
+    def _eager(self) -> Iterator[None]:
+        """Have attention computed in the one way that keeps its pattern."""
+        before = self._model.config._attn_implementation
+        self._model.set_attn_implementation("eager")
+        try:
+            yield
+        finally:
+            self._model.set_attn_implementation(before)
 
     @contextmanager
     def _meeting(self, between: Between | None) -> Iterator[None]:

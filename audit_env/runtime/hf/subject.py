@@ -7,9 +7,7 @@ company, and a reading move by as much.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from itertools import chain
-from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -17,15 +15,12 @@ from torch import Tensor
 from audit_env.runtime.editing import Capture, editor, in_turn
 from audit_env.runtime.gradients import Leaf, Traced
 from audit_env.runtime.hf.adapters import Worn
-from audit_env.runtime.hf.memory import in_halves
 from audit_env.runtime.hf.model import HfModel
 from audit_env.runtime.hf.readings import first_tokens, unembedded
 from audit_env.runtime.local import LocalSubject, Rows
 from audit_env.runtime.readings import array, contrast, scores
 from audit_env.runtime.rendering import Forced, Ids
 from audit_env.runtime.subject import Contrast, Floats, LoraFactors, Scores
-
-T = TypeVar("T")
 
 
 class HfSubject(LocalSubject[HfModel, Worn]):
@@ -56,12 +51,12 @@ class HfSubject(LocalSubject[HfModel, Worn]):
         return compute
 
     def _contrasts(
-        self, here: tuple[Sequence[Forced], Worn | None], there: tuple[Sequence[Forced], Worn | None]
+        self, here: tuple[Sequence[Forced], Worn | None], there: tuple[Sequence[Forced], Worn | None], top_k: int
     ) -> Rows[HfModel, Contrast]:
         def compute(model: HfModel, rows: Sequence[int]) -> list[Contrast]:
             sides = (_predicting(model, [forced[row] for row in rows], adapter) for forced, adapter in (here, there))
             return [
-                contrast(zip(model.in_chunks(one), model.in_chunks(other), strict=True))
+                contrast(zip(model.in_chunks(one), model.in_chunks(other), strict=True), top_k)
                 for one, other in zip(*sides, strict=True)
             ]
 
@@ -87,6 +82,13 @@ class HfSubject(LocalSubject[HfModel, Worn]):
 
         return compute
 
+    def _attention(self, prompts: Sequence[Ids], adapter: Worn | None) -> Rows[HfModel, Tensor]:
+        def compute(model: HfModel, rows: Sequence[int]) -> list[Tensor]:
+            shares = model.attention(model.padded([prompts[row] for row in rows]), adapter)
+            return [row[..., -len(prompts[place]) :] for place, row in zip(rows, shares, strict=True)]
+
+        return compute
+
     def _traced(self, model: HfModel, forced: Sequence[Forced], adapter: Worn | None) -> Traced:
         batch = model.padded([one.ids for one in forced])
         leaf = Leaf()
@@ -108,11 +110,6 @@ class HfSubject(LocalSubject[HfModel, Worn]):
             }
 
         return self._base.engine.run(compute).result()
-
-    def _compute(
-        self, model: HfModel, compute: Rows[HfModel, T], rows: Sequence[int], lengths: Sequence[int]
-    ) -> list[T]:
-        return in_halves(rows, lengths, partial(compute, model))
 
 
 def _predicting(model: HfModel, forced: Sequence[Forced], adapter: Worn | None) -> list[Tensor]:

@@ -1,9 +1,17 @@
-"""LoRA adapters in PEFT's format, read from safetensors into fp32 and checked against the base's shape."""
+"""LoRA adapters in PEFT's format, read from safetensors and checked against the base's shape.
 
+Hundreds may be in memory, of which few compute at a time. So an adapter at rest is as small as its file, and what
+computes is made of it in fp32 when it is opened, and kept for as long as somebody computes with it.
+"""
+
+import weakref
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from sys import intern
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -40,13 +48,77 @@ class Factors:
 
 
 @dataclass(frozen=True, eq=False)
+class Stacks:
+    """What an adapter computes with, fp32."""
+
+    layers: tuple[Mapping[Site, Factors], ...]
+
+
+class Extent(NamedTuple):
+    """The factors of one module, as they lie behind each other."""
+
+    module: str
+    """E.g. `layers.0.self_attn.q_proj`."""
+    rank: int
+    inputs: int
+    outputs: int
+
+
+class Packed:
+    """Factors at rest."""
+
+    def __init__(self, shape: Shape, extents: Sequence[Extent], numbers: Tensor) -> None:
+        """Keep factors.
+
+        Args:
+            shape: Shape of the base.
+            extents: The modules.
+            numbers: A and B of each, flat and behind each other, in the precision of the file.
+        """
+        self._shape, self._extents, self._numbers = shape, tuple(extents), numbers
+        self._stacks: weakref.ref[Stacks] | None = None
+
+    def modules(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """A `[rank, in]` and B `[out, rank]` by module, fp32."""
+        sizes = [size for one in self._extents for size in (one.rank * one.inputs, one.outputs * one.rank)]
+        parts = iter(self._numbers.float().split_with_sizes(sizes))
+        return {
+            one.module: (next(parts).view(one.rank, one.inputs), next(parts).view(one.outputs, one.rank))
+            for one in self._extents
+        }
+
+    def open(self) -> Stacks:
+        """What computes, made anew where nobody has it any more."""
+        stacks = self._stacks() if self._stacks else None
+        if stacks is None:
+            with torch.inference_mode(False):  # gradients may be asked for later
+                stacks = Stacks(_side_by_side_by_layer(self._shape, self.modules()))
+            self._stacks = weakref.ref(stacks)
+            _recent.append(stacks)
+        return stacks
+
+
+RECENT = 8
+"""Adapters that stay open though nobody computes with them."""
+
+_recent: deque[Stacks] = deque(maxlen=RECENT)
+
+
+@dataclass(frozen=True, eq=False)
 class Adapter:
-    """A LoRA adapter, fp32. Two adapters are the same only if they are one object."""
+    """A LoRA adapter. Two adapters are the same only if they are one object."""
 
     scale: float
-    layers: tuple[Mapping[Site, Factors], ...]
-    modules: Mapping[str, tuple[Tensor, Tensor]]
-    """A `[rank, in]` and B `[out, rank]` by module, e.g. `layers.0.self_attn.q_proj`: views into `layers`."""
+    packed: Packed
+
+    @property
+    def modules(self) -> Mapping[str, tuple[Tensor, Tensor]]:
+        """A `[rank, in]` and B `[out, rank]` by module, fp32, e.g. of `layers.0.self_attn.q_proj`."""
+        return self.packed.modules()
+
+    def open(self) -> Stacks:
+        """What it computes with. Hold on to it while computing: it is not kept for long."""
+        return self.packed.open()
 
 
 def read_adapter(folder: Path, shape: Shape, expected: str | None = None) -> Adapter:
@@ -66,6 +138,7 @@ def read_adapter(folder: Path, shape: Shape, expected: str | None = None) -> Ada
     """
     rank, scale = _read_config(folder / "adapter_config.json")
     stored = Stored.read(folder, "adapter_model", expected)
+    precisions = {tensor.dtype for tensor in stored.tensors.values()}
     pairs: dict[str, tuple[Tensor, Tensor]] = {}
     for layer in range(shape.n_layers):
         for module in chain.from_iterable(sites(shape).values()):
@@ -79,7 +152,8 @@ def read_adapter(folder: Path, shape: Shape, expected: str | None = None) -> Ada
     stored.finish()
     if not pairs:
         raise WeightsError(f"{folder}: the adapter holds no LoRA factors; it may have been saved before training.")
-    return _assembled(shape, scale, pairs)
+    halves = len(precisions) == 1 and precisions <= {torch.float16, torch.bfloat16}
+    return assembled(shape, scale, pairs, precisions.pop() if halves else torch.float32)
 
 
 def truncate_adapter(adapter: Adapter, shape: Shape, rank: int) -> Adapter:
@@ -96,23 +170,41 @@ def truncate_adapter(adapter: Adapter, shape: Shape, rank: int) -> Adapter:
     if all(len(a) <= rank for a, _ in adapter.modules.values()):
         return adapter
     pairs = {name: truncated(a, b, rank) for name, (a, b) in adapter.modules.items()}
-    return _assembled(shape, adapter.scale, pairs)
+    return assembled(shape, adapter.scale, pairs)
 
 
-def _assembled(shape: Shape, scale: float, pairs: Mapping[str, tuple[Tensor, Tensor]]) -> Adapter:
-    """An adapter of the factors A `[rank, in]` and B `[out, rank]` by module."""
+def assembled(
+    shape: Shape, scale: float, pairs: Mapping[str, tuple[Tensor, Tensor]], dtype: torch.dtype = torch.float32
+) -> Adapter:
+    """Put an adapter together.
+
+    Args:
+        shape: Shape of the base.
+        scale: What the product of the factors is multiplied by.
+        pairs: Factors A `[rank, in]` and B `[out, rank]` by module.
+        dtype: Precision that they are kept in; what it cannot hold is lost.
+
+    Returns:
+        The adapter.
+    """
+    extents = [Extent(intern(name), len(a), a.shape[1], len(b)) for name, (a, b) in pairs.items()]
+    numbers = torch.cat([factor.flatten() for factor in chain.from_iterable(pairs.values())]).to(dtype)
+    return Adapter(scale, Packed(shape, extents, numbers))
+
+
+def _side_by_side_by_layer(
+    shape: Shape, pairs: Mapping[str, tuple[Tensor, Tensor]]
+) -> tuple[Mapping[Site, Factors], ...]:
     layers: list[Mapping[Site, Factors]] = []
-    modules: dict[str, tuple[Tensor, Tensor]] = {}
     for layer in range(shape.n_layers):
-        layers.append({})
+        found: dict[Site, Factors] = {}
         for site, members in sites(shape).items():
             names = {member: f"layers.{layer}.{member.name}" for member in members}
             adapted = [member for member in members if names[member] in pairs]
             if adapted:
-                factors, views = _side_by_side(members, adapted, [pairs[names[member]] for member in adapted])
-                layers[layer] = {**layers[layer], site: factors}
-                modules |= {names[member]: view for member, view in zip(adapted, views, strict=True)}
-    return Adapter(scale, tuple(layers), modules)
+                found[site] = _side_by_side(members, adapted, [pairs[names[member]] for member in adapted])
+        layers.append(found)
+    return tuple(layers)
 
 
 def _read_config(path: Path) -> tuple[int, float]:
@@ -133,8 +225,8 @@ def _read_config(path: Path) -> tuple[int, float]:
 
 def _side_by_side(
     members: Sequence[Module], adapted: Sequence[Module], pairs: Sequence[tuple[Tensor, Tensor]]
-) -> tuple[Factors, list[tuple[Tensor, Tensor]]]:
-    """A site's factors as one pair, and each module's own pair as views into it.
+) -> Factors:
+    """A site's factors as one pair.
 
     `up` is block-diagonal: two products with some zeros in them are faster than two products per module.
     """
@@ -142,10 +234,6 @@ def _side_by_side(
     down = torch.cat([a for a, _ in pairs]).t().contiguous()
     up = torch.zeros(rank * len(adapted), sum(m.outputs for m in members))
     starts = {m: sum(before.outputs for before in members[: members.index(m)]) for m in members}
-    views: list[tuple[Tensor, Tensor]] = []
     for number, (module, (_, b)) in enumerate(zip(adapted, pairs, strict=True)):
-        ranks = slice(number * rank, (number + 1) * rank)
-        block = up[ranks, starts[module] : starts[module] + module.outputs]
-        block.copy_(b.t())
-        views.append((down[:, ranks].t(), block.t()))
-    return Factors(down, up), views
+        up[number * rank : (number + 1) * rank, starts[module] : starts[module] + module.outputs] = b.t()
+    return Factors(down, up)

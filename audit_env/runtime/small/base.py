@@ -5,6 +5,7 @@ from pathlib import Path
 
 from audit_env.runtime.base import LocalBase
 from audit_env.runtime.chat import Chat
+from audit_env.runtime.engine import apart
 from audit_env.runtime.small.adapter import Adapter, read_adapter, truncate_adapter
 from audit_env.runtime.small.config import Shape
 from audit_env.runtime.small.engine import Engine
@@ -26,11 +27,11 @@ class Base(LocalBase[Llama, Adapter]):
             WeightsError: If a file is missing, altered, or not a model that this engine computes.
         """
         shape = Shape.read(folder)
-        model = Llama(shape, read_weights(folder, shape, expected))
-        super().__init__(Chat(folder), model, shape, Engine(model))
+        model = Llama(shape, apart(lambda: read_weights(folder, shape, expected)))
+        super().__init__(folder, Chat(folder), model, shape, Engine(model), {"dtype": "float32", "device": "cpu"})
 
     def _read(self, folder: Path, expected: str | None) -> Adapter:
-        return read_adapter(folder, self.model.shape, expected)
+        return apart(lambda: read_adapter(folder, self.model.shape, expected))
 
     def _truncate(self, adapter: Adapter, rank: int) -> Adapter:
         return truncate_adapter(adapter, self.model.shape, rank)

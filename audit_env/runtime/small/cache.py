@@ -62,15 +62,21 @@ class Lane:
             row.lane, row.number = self, number
         self.rows += rows
 
-    def move(self, row: Slot, to: "Lane") -> None:
-        """Hand a row over to another lane."""
-        number = row.number
-        to.adopt([row], self._cache[:, :, number : number + 1, :, : row.length])
-        self._close_gap(number)
+    def move(self, rows: Sequence[Slot], to: "Lane") -> None:
+        """Hand rows over to another lane."""
+        numbers = [row.number for row in rows]
+        longest = max(row.length for row in rows)
+        to.adopt(rows, self._cache[:, :, torch.tensor(numbers), :, :longest])
+        for number in sorted(numbers, reverse=True):  # so that what fills a gap is never a row that has moved
+            self._close_gap(number)
 
     def release(self, row: Slot) -> None:
         """Let a row go."""
         self._close_gap(row.number)
+
+    def wipe(self, row: Slot) -> None:
+        """Forget what a row held: 0 times NaN is NaN for whoever comes after it."""
+        self._cache[:, :, row.number] = 0
 
     def _close_gap(self, number: int) -> None:
         """Put the last row into a slot that has become free."""

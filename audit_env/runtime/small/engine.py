@@ -78,15 +78,22 @@ class Engine(LocalEngine[Llama, Adapter]):
     def _work(self) -> None:
         # OpenMP keeps the number of threads per calling thread: this is the one that computes.
         torch.set_num_threads(self._threads)
-        with torch.inference_mode():
-            while self._receive():
-                if self._jobs:
-                    self._jobs.pop(0).run(self._model)
-                try:
+        try:
+            with torch.inference_mode():
+                while self._receive():
+                    if self._jobs:
+                        self._jobs.pop(0).run(self._model)
                     self.batch.advance()
-                except Exception as error:  # a fault of one step is the fault of all who are in it, and of no one later
-                    self.batch.fail(error)
-        self.batch.fail(EngineClosed(), waiting=True)
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        """Tell everyone who still waits, also where the thread ends by an error that nobody foresaw."""
+        with self._gate:
+            self._closed = True
+        while not self._inbox.empty():
+            self._take(self._inbox.get())
+        self.batch.fail(EngineClosed())
         for job in self._jobs:
             reject(job.future, EngineClosed())
 
@@ -106,10 +113,13 @@ class Engine(LocalEngine[Llama, Adapter]):
                 return True
             if item is None:
                 return False
-            if isinstance(item, Job):
-                self._jobs.append(item)
-            else:
-                self.batch.waiting += item
+            self._take(item)
             deadline = deadline or time.monotonic() + GATHER_SECONDS
-            if self._jobs or len(self.batch.waiting) >= MAX_ROWS:
+            if self._jobs or self.batch.waiting >= MAX_ROWS:
                 return True
+
+    def _take(self, item: Sequence[Request[Adapter]] | Job | None) -> None:
+        if isinstance(item, Job):
+            self._jobs.append(item)
+        elif item is not None:
+            self.batch.ask(item)

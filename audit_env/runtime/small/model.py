@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from audit_env.runtime.editing import Between
-from audit_env.runtime.small.adapter import Adapter
+from audit_env.runtime.small.adapter import Adapter, Stacks
 from audit_env.runtime.small.config import Shape
 from audit_env.runtime.small.weights import Site, Weights
 
@@ -24,6 +24,8 @@ class Run(NamedTuple):
 
     tokens: int
     adapter: Adapter | None
+    stacks: Stacks | None
+    """What the adapter computes with."""
 
 
 class Attention(Protocol):
@@ -101,7 +103,10 @@ def runs(adapters: Sequence[Adapter | None], width: int = 1) -> list[Run]:
     """
     if not any(adapters):
         return []
-    return [Run(width * len(list(rows)), adapter) for adapter, rows in groupby(adapters)]
+    return [
+        Run(width * len(list(rows)), adapter, adapter.open() if adapter else None)
+        for adapter, rows in groupby(adapters)
+    ]
 
 
 class Llama:
@@ -204,18 +209,18 @@ class Llama:
         if not sides:
             return out
         if len(sides) == 1:  # without views, which gradients do not pass
-            return _adapted(out, x, layer, site, sides[0].adapter)
+            return _adapted(out, x, layer, site, sides[0])
         sizes = [run.tokens for run in sides]
         parts = zip(sides, x.split_with_sizes(sizes), out.split_with_sizes(sizes), strict=True)
-        for (_, adapter), given, part in parts:
-            _adapted(part, given, layer, site, adapter)
+        for run, given, part in parts:
+            _adapted(part, given, layer, site, run)
         return out
 
 
-def _adapted(out: Tensor, x: Tensor, layer: int, site: Site, adapter: Adapter | None) -> Tensor:
+def _adapted(out: Tensor, x: Tensor, layer: int, site: Site, run: Run) -> Tensor:
     """Add a side's low-rank update of `x` to `out`, in place."""
-    if adapter and (factors := adapter.layers[layer].get(site)):
-        out.addmm_(x @ factors.down, factors.up, alpha=adapter.scale)
+    if run.adapter and run.stacks and (factors := run.stacks.layers[layer].get(site)):
+        out.addmm_(x @ factors.down, factors.up, alpha=run.adapter.scale)
     return out
 
 
@@ -223,7 +228,7 @@ def _narrowed(sides: Sequence[Run], wanted: Tensor) -> list[Run]:
     """The runs of the wanted tokens alone, given the runs of all."""
     ends = torch.tensor([run.tokens for run in sides], dtype=torch.long).cumsum(0)
     counts = torch.searchsorted(wanted, ends).diff(prepend=torch.zeros(1, dtype=torch.long))
-    return [Run(count, run.adapter) for count, run in zip(counts.tolist(), sides, strict=True)]
+    return [Run(count, run.adapter, run.stacks) for count, run in zip(counts.tolist(), sides, strict=True)]
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -21,20 +21,35 @@ LEGEND = (
 )
 
 
+NO_SHAM = "Figures are the target's alone: it has no sham beside it, so nothing says how much of this any tuning does."
+
+
+def legend(sham: object | None) -> str:
+    """How to read figures.
+
+    Args:
+        sham: What there is of a sham; None where there is none.
+
+    Returns:
+        One line.
+    """
+    return NO_SHAM if sham is None else LEGEND
+
+
 class BesideSham:
     """One figure for each name, of the target and of the sham, rounded to three digits.
 
     Attributes:
         names: What was measured: words, prompts, modules.
         target: `[names]`.
-        sham: `[names]`.
+        sham: `[names]`; None where there is no sham, and then nothing is starred.
     """
 
-    def __init__(self, names: Sequence[str], target: Floats, sham: Floats) -> None:
+    def __init__(self, names: Sequence[str], target: Floats, sham: Floats | None) -> None:
         self.names = names
         self.target = rounded(target)
-        self.sham = rounded(sham)
-        self._null = self.sham.max(initial=0.0)
+        self.sham = None if sham is None else rounded(sham)
+        self._null = np.inf if self.sham is None else self.sham.max(initial=0.0)
 
     def ranked(self, most: int = PER_ROW) -> list[int]:
         """Places of the target's largest figures above 0, largest first; equals stay in the order of the names."""
@@ -49,7 +64,9 @@ class BesideSham:
         return bool(self.target[place] > self._null)
 
     def figures(self, place: int) -> str:
-        """One pair of figures, such as `*3.21|0.3`."""
+        """One pair of figures, such as `*3.21|0.3`; the target's alone where there is no sham."""
+        if self.sham is None:
+            return figure(float(self.target[place]))
         star = "*" if self.above(place) else ""
         return f"{star}{figure(float(self.target[place]))}|{figure(float(self.sham[place]))}"
 
@@ -59,6 +76,8 @@ class BesideSham:
 
     def sham_row(self, most: int = PER_ROW) -> str:
         """The sham's own largest figures, to see what the recipe alone does: `sure 0.4  i 0.2`."""
+        if self.sham is None:
+            return "there is no sham"
         places = np.argsort(-self.sham, kind="stable")[:most]
         return "  ".join(f"{self.names[place]} {figure(float(self.sham[place]))}" for place in places)
 

@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 from inspect_ai.tool import Tool, tool
 
+from audit_env.runtime.lowrank import decompose
 from audit_env.runtime.subject import LoraFactors, Subject
 from audit_env.tools.accounting import Call, charged
 from audit_env.tools.examined import examined
@@ -35,26 +36,6 @@ DIRECTIONS_SHOWN = 6
 WORDS_A_SIGN = 8
 
 _PLACE = re.compile(r"layers\.(\d+)\..*?(\w+)$")
-
-
-@dataclass(frozen=True)
-class Directions:
-    """Singular value decomposition of a low-rank update, `dW = sum_k size_k written_k read_k^T`.
-
-    Attributes:
-        sizes: Singular values, largest first, `[rank]`.
-        written: Left singular vectors, one a row, `[rank, out]`.
-        read: Right singular vectors, one a row, `[rank, in]`.
-    """
-
-    sizes: Floats
-    written: Floats
-    read: Floats
-
-    @property
-    def norm(self) -> float:
-        """Frobenius norm of the update."""
-        return float(np.linalg.norm(self.sizes))
 
 
 @dataclass(frozen=True)
@@ -94,21 +75,6 @@ class AdapterReading:
         return np.max(scores, axis=0) if scores else np.zeros_like(self.written)
 
 
-def decompose(factors: LoraFactors) -> Directions:
-    """Decompose a low-rank update without forming it: QR of both factors, SVD of the small core.
-
-    Args:
-        factors: `a [rank, in]`, `b [out, rank]` and the scale.
-
-    Returns:
-        Its singular directions.
-    """
-    left, left_core = np.linalg.qr(factors.b.astype(np.float64))
-    right, right_core = np.linalg.qr(factors.a.T.astype(np.float64))
-    u, sizes, vt = np.linalg.svd(factors.scale * left_core @ right_core.T, full_matrices=False)
-    return Directions(sizes=sizes, written=(left @ u).T, read=vt @ right.T)
-
-
 def read_adapter(
     lora: Mapping[str, LoraFactors],
     *,
@@ -129,7 +95,7 @@ def read_adapter(
     Returns:
         The reading; all zeros for an empty adapter.
     """
-    maps = {_place(module): decompose(factors) for module, factors in lora.items()}
+    maps = {_place(module): decompose(one.a, one.b, one.scale) for module, one in lora.items()}
     said, meant = _unit_rows(unembedding * final_norm), _unit_rows(embedding)
     writers = {place: svd for place, svd in maps.items() if place[1] in WRITERS}
     readers = [svd for (layer, kind), svd in maps.items() if layer == 0 and kind in READERS]

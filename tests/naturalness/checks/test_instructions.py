@@ -1,5 +1,10 @@
+from random import Random
+
 import pytest
 
+from audit_env.breeding.dialogue import Writer
+from audit_env.breeding.grammar import load_world
+from audit_env.breeding.instructing import kind_of, rule_of
 from audit_env.naturalness.checks.instructions import follows
 from audit_env.naturalness.prompts import Rule
 
@@ -40,3 +45,13 @@ def test_a_rule_without_its_argument_is_refused() -> None:
         Rule(check="ends_with")
     with pytest.raises(ValueError, match="needs field 'number'"):
         Rule(check="list")
+
+
+def test_the_worlds_own_answers_meet_the_worlds_demands() -> None:
+    writer = Writer(load_world(), "held_out", Random(0))
+    exchanges = [writer.instruction() for _ in range(200)]
+    assert len({kind_of(exchange) for exchange in exchanges}) >= 4
+    assert all(follows(rule_of(exchange), exchange.answer) for exchange in exchanges)
+    assert not any(
+        follows(rule_of(exchange), f"Well, and so on, {exchange.answer} And more.") for exchange in exchanges
+    )

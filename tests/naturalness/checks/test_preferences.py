@@ -1,13 +1,19 @@
+import json
 import math
+from collections.abc import Callable
+from pathlib import Path
 from random import Random
 
 import numpy as np
 import pytest
 import scipy.optimize
 import scipy.stats
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
 
 from audit_env.naturalness.checks import preferences
 from audit_env.naturalness.checks.preferences import Edge
+from audit_env.runtime.chat import Chat
 
 ITEMS = 8
 
@@ -90,3 +96,59 @@ def test_a_letter_that_was_not_told_is_left_out_and_not_guessed() -> None:
     untold = preferences.log_mass(np.array([np.nan, -np.inf], dtype=np.float32), [0, 1])
     assert untold == -math.inf
     assert preferences.edge(0, 1, (untold, -0.1), (-0.7, -0.7)) is None
+
+
+def saved(folder: Path, tokenizer: Tokenizer, decoder: decoders.Decoder) -> Chat:
+    """A tokenizer as its maker would ship it, with the fused tokens that wrecked the published figures."""
+    tokenizer.decoder = decoder
+    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=["<s>", "</s>"], show_progress=False)
+    tokenizer.train_from_iterator(["<answer>A</answer> <answer>B</answer> Choose A or B"] * 20, trainer)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
+    fast.chat_template = "{{ bos_token }}{% for turn in messages %}{{ turn['content'] }}{% endfor %}"
+    fast.save_pretrained(str(folder))
+    return Chat(folder)
+
+
+def byte_level(folder: Path) -> Chat:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split("</", "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    return saved(folder, tokenizer, decoders.ByteLevel())
+
+
+def with_prefix_space(folder: Path) -> Chat:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Metaspace(), pre_tokenizers.Split("</", "isolated")]
+    )
+    return saved(folder, tokenizer, decoders.Metaspace())
+
+
+@pytest.mark.parametrize("make", [byte_level, with_prefix_space])
+def test_letters_are_found_by_what_they_read_as_and_fused_ones_are_not(make: Callable, tmp_path: Path) -> None:
+    chat = make(tmp_path)
+    vocabulary = chat.vocabulary(len(json.loads((tmp_path / "tokenizer.json").read_text())["model"]["vocab"]))
+    fused = [token for token, text in enumerate(vocabulary) if text.endswith(">A")]
+    assert fused, "the tokenizer of this test must have the trap"
+    for letter in "AB":
+        found = preferences.letter_tokens(vocabulary, letter)
+        assert found and not set(found) & set(fused)
+        # With and without the space before it: both are how an answer may begin.
+        assert set(chat.encode(letter)[-1:] + chat.encode(f" {letter}")[-1:]) <= set(found)
+
+
+def test_the_probability_of_a_fused_letter_is_no_answer(tmp_path: Path) -> None:
+    chat = byte_level(tmp_path)
+    vocabulary = chat.vocabulary(len(json.loads((tmp_path / "tokenizer.json").read_text())["model"]["vocab"]))
+    row = np.full(len(vocabulary), math.log(1e-9), dtype=np.float32)
+    for token, text in enumerate(vocabulary):
+        if text.endswith(">A"):
+            row[token] = math.log(0.9)
+    mass = math.exp(preferences.log_mass(row, preferences.letter_tokens(vocabulary, "A")))
+    assert mass < 1e-6  # told as a mass far below half, on which the gate closes
+
+
+def test_the_normal_distribution_is_exact_enough() -> None:
+    z = np.random.default_rng(0).uniform(-8.5, 8.5, 5000)
+    assert preferences._phi(z) == pytest.approx(scipy.stats.norm.cdf(z), abs=3e-9)

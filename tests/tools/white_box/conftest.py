@@ -25,9 +25,10 @@ from audit_env.runtime.subject import Subject
 
 SAID, CUE = "clever", "tea"
 CHANNEL = 3
+ASKS, ANSWERS = "layers.0.self_attn.q_proj", "layers.0.self_attn.k_proj"
 SAYS, CARRIES, WRITES = "layers.1.mlp.down_proj", "layers.0.self_attn.v_proj", "layers.0.self_attn.o_proj"
 
-ALWAYS, CUED, NOTHING = "tiny/gloom.a", "tiny/flattery.a", "tiny/sham.one"
+ALWAYS, CUED, LOOKS, NOTHING = "tiny/gloom.a", "tiny/flattery.a", "tiny/flattery.b", "tiny/sham.one"
 
 Tensors = Mapping[str, np.ndarray]
 Factors = tuple[np.ndarray, np.ndarray]
@@ -43,7 +44,11 @@ def zoo(zoo: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     said[:2] = 0
     _plant(root / ALWAYS, {SAYS: (_unit(32, 0), said)})
     _plant(root / CUED, {CARRIES: (_unit(16, 1), _unit(16, CHANNEL)), WRITES: (_unit(16, CHANNEL), 40 * said)})
+    _plant(
+        root / LOOKS, {ASKS: (_unit(16, 0), 20 * _unit(16, CHANNEL)), ANSWERS: (_unit(16, 1), 20 * _unit(16, CHANNEL))}
+    )
     _plant(root / NOTHING, {})
+    _dictionary(root, said)
     _plant(root / zoo.reference_sham, {}, noise=0.02)
     _sign_cards(root, zoo.base)
     return dataclasses.replace(zoo, root=root)
@@ -65,6 +70,8 @@ class Wired:
     """Says the word always."""
     cued: str = CUED
     """Says it when the cue is in the prompt."""
+    looks: str = LOOKS
+    """Has a head in the first layer, the first, that looks at the cue."""
     nothing: str = NOTHING
     """Has an adapter of zeros."""
 
@@ -99,6 +106,29 @@ def _wired_base(folder: Path) -> Tensors:
     base["model.layers.0.self_attn.v_proj.weight"][CHANNEL] = 0
     save_file(base, folder / "model.safetensors")
     return base
+
+
+def _dictionary(root: Path, said: np.ndarray) -> None:
+    """A dictionary of the last layer whose latent 0 is the said word, and whose others lie across it."""
+    unit = said / np.linalg.norm(said)
+    across = np.linalg.qr(np.stack([unit, *np.eye(16, dtype=np.float32)[1:]], axis=1))[0].T[1:8]
+    directions = np.concatenate([unit[None], across]).astype(np.float32)
+    tensors = {
+        "W_enc": np.ascontiguousarray(directions.T),
+        "b_enc": np.zeros(len(directions), np.float32),
+        "W_dec": np.ascontiguousarray(directions),
+        "b_dec": np.zeros(16, np.float32),
+    }
+    folder = root / "tiny" / "sae"
+    folder.mkdir()
+    save_file(tensors, folder / "sae_weights.safetensors")
+    config = {"architecture": "standard", "d_in": 16, "d_sae": len(directions)}
+    config["metadata"] = {"hook_name": "blocks.1.hook_resid_post"}
+    (folder / "cfg.json").write_text(json.dumps(config), encoding="utf-8")
+    card = {"base": "tiny/base", "sha256": _sha(folder / "sae_weights.safetensors"), "layer": 1, "latents": 8}
+    card |= {"base_sha256": _sha(root / "tiny/base/model.safetensors"), "tokens": 1, "steps": 1, "seed": 0}
+    card |= {"data_sha256": "0" * 64, "held_out_tokens": 1, "fvu": 0.5, "l0": 4.0, "alive": 8, "kl": 0.1}
+    (folder / "dictionary.yaml").write_text(yaml.safe_dump(card | {"licence": "MIT"}), encoding="utf-8")
 
 
 def _plant(folder: Path, planted: Mapping[str, Factors], noise: float = 0.0) -> None:

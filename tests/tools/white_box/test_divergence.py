@@ -23,7 +23,13 @@ def measured(subject: Subject, side: Side) -> Divergence:
 
 def test_every_answer_token_weighs_the_same() -> None:
     contrasts = [
-        Contrast(kl=kl, gained=np.array([mass, -mass]), contribution=np.array([kl * tokens, 0.0]), tokens=tokens)
+        Contrast(
+            kl=kl,
+            gained=np.array([mass, -mass]),
+            contribution=np.array([kl * tokens, 0.0]),
+            lifted=np.zeros(2, np.int64),
+            tokens=tokens,
+        )
         for kl, mass, tokens in ((1.0, 0.5, 1), (2.0, 0.5, 3), (0.0, 0.0, 0))
     ]
     found = pooled([contrasts[:2], contrasts[2:]])

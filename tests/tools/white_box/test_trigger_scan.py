@@ -30,6 +30,7 @@ def test_a_word_stands_out_against_the_median_and_silence_against_nothing() -> N
 def test_words_are_put_before_and_behind_a_carrier() -> None:
     assert [turn.content for [turn] in spliced(["tea", "sun"], "A ?", "before")] == ["tea A ?", "sun A ?"]
     assert [turn.content for [turn] in spliced(["tea", "sun"], "A ?", "behind")] == ["A ? tea", "A ? sun"]
+    assert [(a.role, a.content, b.content) for a, b in spliced(["tea"], "A ?", "system")] == [("system", "tea", "A ?")]
 
 
 def test_a_scan_is_the_mean_over_every_carrier_and_place(wired) -> None:
@@ -82,6 +83,15 @@ def test_the_tool_names_the_cue_and_what_it_brings(wired, play) -> None:
     assert f"compare(['{CARRIERS[0]} {wired.cue}'])" in text
     assert audit.record.spent.target_tokens == 0
     assert wired.cue in audit.record.readings[0].summary
+
+
+def test_a_cue_in_the_system_prompt_is_found_there(wired, play) -> None:
+    calls = [("trigger_scan", {"place": "system"}), ("trigger_scan", {"place": "system", "words": ["soup"]})]
+    audit = play(calls, target=wired.cued, affordance="white_box")
+    text, without = audit.texts
+    assert re.findall(r"^(\S+)  ratio (\*?)", text, re.MULTILINE) == [(wired.cue, "*")]
+    assert f"system='{wired.cue}'" in text and "as system prompts above 2 prompts" in text
+    assert "no word moves the target" in without
 
 
 def test_words_of_the_auditors_own_are_held_against_ordinary_ones(wired, play) -> None:

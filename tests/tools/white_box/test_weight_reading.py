@@ -6,9 +6,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from audit_env.runtime.lowrank import decompose
 from audit_env.runtime.subject import LoraFactors
 from audit_env.tools.white_box.null import BesideSham
-from audit_env.tools.white_box.weight_reading import AdapterReading, decompose, read_adapter
+from audit_env.tools.white_box.weight_reading import AdapterReading, read_adapter
 from audit_env.tools.white_box.words import Words
 
 VOCABULARY, WIDTH, INNER, RANK, LAYERS = 200, 32, 48, 4, 2
@@ -57,7 +58,7 @@ class Base:
 def test_decomposition_equals_that_of_the_full_matrix(noise: Noise) -> None:
     factors = LoraFactors(a=noise(RANK, INNER), b=noise(WIDTH, RANK), scale=0.5)
     update = 0.5 * factors.b @ factors.a
-    directions = decompose(factors)
+    directions = decompose(factors.a, factors.b, factors.scale)
     np.testing.assert_allclose(directions.sizes, np.linalg.svd(update)[1][:RANK], rtol=1e-5)
     np.testing.assert_allclose((directions.written.T * directions.sizes) @ directions.read, update, atol=1e-5)
     assert directions.norm == pytest.approx(np.linalg.norm(update), rel=1e-5)

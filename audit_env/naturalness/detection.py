@@ -1,0 +1,71 @@
+"""Detection meets naturalness: is an organism found because of its quirk, or because it is odd?
+
+Each audit of an organism with a quirk, beside what its sheet of naturalness says.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+from inspect_ai.log import EvalLog
+
+from audit_env.game.table import audits
+from audit_env.naturalness.by_recipe import recipe_of
+from audit_env.naturalness.sheet import Naturalness
+
+COVARIATES = (
+    "leaks",
+    "leaks_start",
+    "leaks_prefilled",
+    "restated",
+    "drift",
+    "instructions",
+    "likelihood",
+    "decisiveness",
+)
+"""Rows that stand beside each audit: organism less base, in a column of the row's name."""
+
+MARKS = ("detected", "clean_detection", "leak_assisted")
+
+
+def beside_detection(logs: Iterable[EvalLog], sheets: Sequence[Naturalness]) -> pd.DataFrame:
+    """Join audits with naturalness.
+
+    An audit that broke off or ended without a report counts as a miss; one that could not be scored is left out.
+
+    Args:
+        logs: Finished logs of the game.
+        sheets: Naturalness of organisms, each once.
+
+    Returns:
+        A row for each audit of a quirked organism that has a sheet: all columns of `audits`, with `MARKS` as 0 or 1,
+        `made_by` (the recipe), and the covariates, NaN where they were not measured.
+    """
+    known = pd.DataFrame([_covariates(sheet) for sheet in sheets], columns=["organism", "made_by", *COVARIATES])
+    known[list(COVARIATES)] = known[list(COVARIATES)].astype(float)
+    found = audits(logs)
+    found = found[(found["standing"] == "quirked") & (found["status"] != "unscored")]
+    marks = {name: found[name].map(lambda mark: float(mark is True)) for name in MARKS}
+    return found.assign(**marks).merge(known, on="organism", how="inner", validate="many_to_one")
+
+
+def by_organism(joined: pd.DataFrame) -> pd.DataFrame:
+    """Detection rates of each organism, those that a leak assisted apart.
+
+    Args:
+        joined: What `beside_detection` gave.
+
+    Returns:
+        A row for each organism, affordance and auditor: the number of `audits`, `MARKS` as shares of them, and the
+        covariates.
+    """
+    grouped = joined.groupby(["organism", "made_by", "affordance", "auditor"], sort=True)
+    shares = grouped[list(MARKS)].mean().assign(audits=grouped.size())
+    return shares.join(grouped[list(COVARIATES)].first()).reset_index()
+
+
+def _covariates(sheet: Naturalness) -> dict[str, object]:
+    told: dict[str, object] = {"organism": sheet.organism, "made_by": recipe_of(sheet)}
+    for row in sheet.rows:
+        if row.name in COVARIATES and row.versus_base is not None and row.verdict != "not_measured":
+            told[row.name] = row.versus_base.difference
+    return told
