@@ -28,7 +28,7 @@ from audit_env.runtime.base import LocalBase
 from audit_env.runtime.batching import batches
 from audit_env.runtime.chat import Prompt
 from audit_env.runtime.dictionaries import Dictionary
-from audit_env.runtime.edits import BEFORE_ANSWER, At, Edit, check_edits, check_layer
+from audit_env.runtime.edits import BEFORE_ANSWER, At, Edit, check_edits
 from audit_env.runtime.finite import NotFinite, check_finite
 from audit_env.runtime.gradients import Traced, added_from_the_end, answer_logprob, backward, divergence
 from audit_env.runtime.lenses import TunedLens
@@ -37,6 +37,7 @@ from audit_env.runtime.readings import array
 from audit_env.runtime.rendering import Forced, Ids, Renderer
 from audit_env.runtime.request import Generated, Request
 from audit_env.runtime.sampling import Sampling, answer_key
+from audit_env.runtime.spans import Placed
 from audit_env.runtime.subject import (
     SIDES,
     Capability,
@@ -52,7 +53,10 @@ from audit_env.runtime.subject import (
     Side,
     Subject,
     Voice,
+    check_reading,
     check_sampling,
+    check_top_k,
+    stacked,
 )
 
 Model = TypeVar("Model")
@@ -134,22 +138,23 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
         casting = await self._voice(side)
         hidden, render = casting.hidden_system, self._renderer
         prompts = [render.prompt(turns, hidden, prefill=prefill, thinking=thinking) for turns in conversations]
-        asked: Counter[Ids] = Counter()
-        requests: list[Request[Adapter]] = []
-        for turns, prompt in zip(conversations, prompts, strict=True):
-            limit = min(max_tokens, self.context_length - len(prompt.ids))
-            placed = None
-            if changes:
-                placed = render.growing(turns, hidden, prompt, limit, thinking=thinking).placed(changes)
-            base = None
-            if amplify:
-                base = render.prompt(turns, self._casting("base").hidden_system, prefill=prefill, thinking=thinking).ids
-            for _ in range(n):
-                key = answer_key(seed, prompt.ids, asked[prompt.ids])
-                sampling = Sampling(key, temperature, top_p, amplify)
-                requests.append(Request(prompt.ids, casting.adapter, sampling, limit, placed, base))
-                asked[prompt.ids] += 1
-        return await self._said(prompts, requests, n, remembered=side in CONTROLS and not changes)
+        placed = bases = None
+        if changes:
+            limits = [self._limit(prompt, max_tokens) for prompt in prompts]
+            placed = [
+                render.growing(turns, hidden, prompt, limit, thinking=thinking).placed(changes)
+                for turns, prompt, limit in zip(conversations, prompts, limits, strict=True)
+            ]
+        if amplify:
+            unamplified = self._casting("base").hidden_system
+            bases = [
+                render.prompt(turns, unamplified, prefill=prefill, thinking=thinking).ids for turns in conversations
+            ]
+        drawn = partial(Sampling, temperature=temperature, top_p=top_p, amplify=amplify)
+        shared = side in CONTROLS and not changes
+        return await self._sampled(
+            prompts, casting.adapter, n, drawn, max_tokens, seed, remembered=shared, placed=placed, bases=bases
+        )
 
     async def complete(
         self,
@@ -164,10 +169,10 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
     ) -> list[list[Sample]]:
         """Go on from raw texts (see `Subject.complete`)."""
         check_sampling(n, temperature, top_p, max_tokens)
+        adapter = (await self._voice(side)).adapter
         prompts = [self._renderer.raw(text) for text in texts]
-        return await self._sampled(
-            prompts, side, n, partial(Sampling, temperature=temperature, top_p=top_p), max_tokens, seed
-        )
+        drawn = partial(Sampling, temperature=temperature, top_p=top_p)
+        return await self._sampled(prompts, adapter, n, drawn, max_tokens, seed, remembered=side in CONTROLS)
 
     async def user_turns(
         self,
@@ -182,32 +187,42 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
     ) -> list[list[Sample]]:
         """Have the model write what the user says next (see `Subject.user_turns`)."""
         check_sampling(n, temperature, top_p, max_tokens)
-        hidden = (await self._voice(side)).hidden_system
-        prompts = [self._renderer.opening(turns, hidden, "user") for turns in conversations]
-        return await self._sampled(
-            prompts, side, n, partial(Sampling, temperature=temperature, top_p=top_p), max_tokens, seed
-        )
+        casting = await self._voice(side)
+        prompts = [self._renderer.opening(turns, casting.hidden_system, "user") for turns in conversations]
+        drawn = partial(Sampling, temperature=temperature, top_p=top_p)
+        return await self._sampled(prompts, casting.adapter, n, drawn, max_tokens, seed, remembered=side in CONTROLS)
 
     async def _sampled(
         self,
         prompts: Sequence[Prompt],
-        side: Voice,
+        adapter: Adapter | None,
         n: int,
         drawn: Callable[[int], Sampling],
         max_tokens: int,
         seed: int,
+        *,
+        remembered: bool,
+        placed: Sequence[Placed | None] | None = None,
+        bases: Sequence[Ids] | None = None,
     ) -> list[list[Sample]]:
-        """What one side says after each prompt, `n` times; `drawn` makes a sampling of a key."""
-        adapter = (await self._voice(side)).adapter
+        """What one side says after each prompt, `n` times; `drawn` makes a sampling of a key.
+
+        Each prompt may have its edits, and what the base reads in its place where the difference to it is amplified.
+        """
         asked: Counter[Ids] = Counter()
         requests: list[Request[Adapter]] = []
-        for prompt in prompts:
-            limit = min(max_tokens, self.context_length - len(prompt.ids))
+        for number, prompt in enumerate(prompts):
+            limit = self._limit(prompt, max_tokens)
+            edits, base = placed[number] if placed else None, bases[number] if bases else None
             for _ in range(n):
                 sampling = drawn(answer_key(seed, prompt.ids, asked[prompt.ids]))
-                requests.append(Request(prompt.ids, adapter, sampling, limit))
+                requests.append(Request(prompt.ids, adapter, sampling, limit, edits, base))
                 asked[prompt.ids] += 1
-        return await self._said(prompts, requests, n, remembered=side in CONTROLS)
+        return await self._said(prompts, requests, n, remembered=remembered)
+
+    def _limit(self, prompt: Prompt, max_tokens: int) -> int:
+        """Tokens to generate at most after a prompt."""
+        return min(max_tokens, self.context_length - len(prompt.ids))
 
     async def score(
         self,
@@ -219,7 +234,7 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
         edits: Sequence[Edit] = (),
     ) -> list[Scores]:
         """How likely one side finds given answers (see `Subject.score`)."""
-        self._check_top_k(top_k)
+        check_top_k(top_k, self.vocab_size)
         casting = await self._voice(side)
         forced = self._renderer.forced(conversations, answers, casting.hidden_system, self._checked(edits))
         found = await self._by_row([len(one.ids) for one in forced], self._scores(forced, casting.adapter, top_k))
@@ -236,7 +251,7 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
         top_k: int = 0,
     ) -> list[Contrast]:
         """How two sides differ on given answers (see `Subject.contrast`)."""
-        self._check_top_k(top_k)
+        check_top_k(top_k, self.vocab_size)
         castings = await self._voice(side), await self._voice(other)
         here, there = (self._renderer.forced(conversations, answers, one.hidden_system) for one in castings)
         lengths = [max(len(one.ids), len(two.ids)) for one, two in zip(here, there, strict=True)]
@@ -272,7 +287,7 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
         edits: Sequence[Edit] = (),
     ) -> Residuals:
         """Residual stream of conversations (see `Subject.residuals`)."""
-        self._check_residuals(layers, reduce)
+        check_reading(layers, reduce, self.n_layers)
         changes = self._checked(edits)
         casting = await self._voice(side)
         hidden, render = casting.hidden_system, self._renderer
@@ -333,12 +348,8 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
 
     async def unembed(self, vectors: Floats, *, normed: bool = True) -> Floats:
         """Read vectors of the residual stream as scores over the vocabulary (see `Subject.unembed`)."""
-        stacked = torch.from_numpy(np.atleast_2d(np.asarray(vectors, dtype=np.float32)))
-        if stacked.shape[1] != self.d_model:
-            raise ParameterError(
-                f"Vectors of {stacked.shape[1]} numbers were given; the residual stream has {self.d_model}."
-            )
-        job = self._base.engine.run(lambda model: self._unembedded(model, stacked, normed=normed))
+        rows = torch.from_numpy(stacked(vectors, self.d_model))
+        job = self._base.engine.run(lambda model: self._unembedded(model, rows, normed=normed))
         return await asyncio.wrap_future(job)
 
     def lora(self, side: Voice = "target") -> Mapping[str, LoraFactors]:
@@ -474,18 +485,6 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
 
     def _checked(self, edits: Sequence[Edit]) -> tuple[Edit, ...]:
         return check_edits(edits, n_layers=self.n_layers, d_model=self.d_model)
-
-    def _check_top_k(self, top_k: int) -> None:
-        if not 0 <= top_k <= self.vocab_size:
-            raise ParameterError(f"top_k={top_k}: it must lie between 0 and the {self.vocab_size} tokens there are.")
-
-    def _check_residuals(self, layers: Sequence[int], reduce: str) -> None:
-        if not layers:
-            raise ParameterError("layers is empty: name one layer or more.")
-        for layer in layers:
-            check_layer(layer, self.n_layers, "layers")
-        if reduce not in ("none", "mean"):
-            raise ParameterError(f"reduce='{reduce}': choose one of none, mean.")
 
     async def _at_header(self, conversations: Sequence[Conversation], side: Voice) -> Floats:
         """Log-probabilities of what follows each prompt: `[conversation, vocab]`."""

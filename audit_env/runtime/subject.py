@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 from audit_env.errors import CapabilityError, ParameterError
 from audit_env.runtime.dictionaries import Dictionary
-from audit_env.runtime.edits import BEFORE_ANSWER, At, Edit
+from audit_env.runtime.edits import BEFORE_ANSWER, At, Edit, check_layer
 from audit_env.runtime.lenses import TunedLens
 from audit_env.runtime.perturbation import Perturbation
 
@@ -274,6 +274,58 @@ def check_sampling(n: int, temperature: float, top_p: float, max_tokens: int) ->
     ):
         if not valid:
             raise ParameterError(f"{name}={value}: it must be {want}.")
+
+
+def check_top_k(top_k: int, vocab_size: int) -> None:
+    """Refuse a number of likeliest tokens that there cannot be.
+
+    Args:
+        top_k: How many are asked for.
+        vocab_size: How many tokens there are.
+
+    Raises:
+        ParameterError: If it lies outside.
+    """
+    if not 0 <= top_k <= vocab_size:
+        raise ParameterError(f"top_k={top_k}: it must lie between 0 and the {vocab_size} tokens there are.")
+
+
+def check_reading(layers: Sequence[int], reduce: str, n_layers: int) -> None:
+    """Refuse residuals of layers that do not exist, of none, or reduced in an unknown way.
+
+    Args:
+        layers: Blocks after which the residual is read.
+        reduce: What is done to the positions.
+        n_layers: How many blocks there are.
+
+    Raises:
+        ParameterError: If one of them makes no sense.
+    """
+    if not layers:
+        raise ParameterError("layers is empty: name one layer or more.")
+    for layer in layers:
+        check_layer(layer, n_layers, "layers")
+    if reduce not in ("none", "mean"):
+        raise ParameterError(f"reduce='{reduce}': choose one of none, mean.")
+
+
+def stacked(vectors: Floats, d_model: int) -> Floats:
+    """Vectors of the residual stream as rows.
+
+    Args:
+        vectors: `[n, d_model]`, or `[d_model]` for a single one.
+        d_model: Width of the residual stream.
+
+    Returns:
+        `[n, d_model]`, fp32.
+
+    Raises:
+        ParameterError: If they are of another width.
+    """
+    rows = np.atleast_2d(np.asarray(vectors, dtype=np.float32))
+    if rows.shape[1] != d_model:
+        raise ParameterError(f"Vectors of {rows.shape[1]} numbers were given; the residual stream has {d_model}.")
+    return rows
 
 
 class ContextOverflow(ParameterError):

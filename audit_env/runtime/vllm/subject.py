@@ -20,7 +20,7 @@ from inspect_ai._util._async import tg_collect
 
 from audit_env.errors import CapabilityError, ParameterError
 from audit_env.runtime.chat import Prompt
-from audit_env.runtime.edits import BEFORE_ANSWER, At, Edit, check_edits, check_layer
+from audit_env.runtime.edits import BEFORE_ANSWER, At, Edit, check_edits
 from audit_env.runtime.local import Casting
 from audit_env.runtime.rendering import Forced, Renderer
 from audit_env.runtime.request import Generated
@@ -39,7 +39,10 @@ from audit_env.runtime.subject import (
     Side,
     Subject,
     Voice,
+    check_reading,
     check_sampling,
+    check_top_k,
+    stacked,
 )
 from audit_env.runtime.vllm import replies
 from audit_env.runtime.vllm.base import Adapter, VllmBase
@@ -175,8 +178,7 @@ class VllmSubject(Subject):
     ) -> list[Scores]:
         """How likely one side finds given answers, as far as the likeliest tokens tell (see `Subject.score`)."""
         casting, changes = self._casting(side), self._checked(edits)
-        if not 0 <= top_k <= self.vocab_size:
-            raise ParameterError(f"top_k={top_k}: it must lie between 0 and the {self.vocab_size} tokens there are.")
+        check_top_k(top_k, self.vocab_size)
 
         async def one(forced: Forced) -> Scores:
             fields = {"prompt_logprobs": top_k, **self._edit_fields(forced)}
@@ -213,12 +215,7 @@ class VllmSubject(Subject):
         """Residual stream of conversations, where the server has vllm-lens (see `Subject.residuals`)."""
         self._needs("residuals")
         casting, changes = self._casting(side), self._checked(edits)
-        if not layers:
-            raise ParameterError("layers is empty: name one layer or more.")
-        for layer in layers:
-            check_layer(layer, self.n_layers, "layers")
-        if reduce not in ("none", "mean"):
-            raise ParameterError(f"reduce='{reduce}': choose one of none, mean.")
+        check_reading(layers, reduce, self.n_layers)
 
         async def one(forced: Forced, positions: range) -> Floats:
             stream = await self._stream(casting, forced, sorted({*layers} - {-1}))
@@ -238,12 +235,7 @@ class VllmSubject(Subject):
     async def unembed(self, vectors: Floats, *, normed: bool = True) -> Floats:
         """Read vectors of the residual stream as scores over the vocabulary (see `Subject.unembed`)."""
         self._needs("residuals")
-        stacked = np.atleast_2d(np.asarray(vectors, dtype=np.float32))
-        if stacked.shape[1] != self.d_model:
-            raise ParameterError(
-                f"Vectors of {stacked.shape[1]} numbers were given; the residual stream has {self.d_model}."
-            )
-        return await asyncio.to_thread(self._unembedded, stacked, normed)
+        return await asyncio.to_thread(self._unembedded, stacked(vectors, self.d_model), normed)
 
     def lora(self, side: Voice = "target") -> Mapping[str, LoraFactors]:
         """The low-rank update of a side (see `Subject.lora`)."""
