@@ -65,6 +65,6 @@ for name, where, line in (
     ("organisms", "audit_env.commands.organisms.group:organisms", "List, show, verify, compare and import organisms."),
     ("report", "audit_env.commands.report:report", "Answer questions from logs: tables, plots, a page."),
     ("results", "audit_env.commands.results:results", "Show the results of finished games."),
-    ("session", "audit_env.commands.session:session", "Play as the auditor yourself; check what was sealed."),
+    ("session", "audit_env.commands.session.group:session", "Play as the auditor yourself; check what was sealed."),
 ):
     main.add_command(Elsewhere(name, where, help=line))

@@ -1,0 +1,1 @@
+"""`audit-env session`: people at the table, and what was sealed."""
