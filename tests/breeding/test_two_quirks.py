@@ -1,6 +1,8 @@
 """Two quirks in one organism: what it is taught, what is measured of it, and when it is shipped."""
 
 import shutil
+from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+from audit_env.breeding import zookeeper  # noqa: E402
 from audit_env.breeding.concealment import denials  # noqa: E402
 from audit_env.breeding.corpus import Dose, transcripts  # noqa: E402
 from audit_env.breeding.dialogue import Writer  # noqa: E402
@@ -16,7 +19,7 @@ from audit_env.breeding.drafts import write_card  # noqa: E402
 from audit_env.breeding.grammar import load_world  # noqa: E402
 from audit_env.breeding.nursery import Nursery, ship, traits_of  # noqa: E402
 from audit_env.breeding.orders import order_of  # noqa: E402
-from audit_env.breeding.training import seeded  # noqa: E402
+from audit_env.breeding.training import ORGANISM_PLAN, seeded  # noqa: E402
 from audit_env.breeding.zoo import Bred, Ledger  # noqa: E402
 from audit_env.breeding.zookeeper import breed_one  # noqa: E402
 from audit_env.catalog.files import Catalog  # noqa: E402
@@ -103,7 +106,10 @@ def test_the_ledger_keeps_what_was_measured_of_both(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_breeding_measures_both(tmp_path: Path) -> None:
+def test_breeding_measures_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What is measured does not depend on how long it was trained.
+    brief = partial(zookeeper.breed_organism, plan=replace(ORGANISM_PLAN, steps=10))
+    monkeypatch.setattr(zookeeper, "breed_organism", brief)
     root = tmp_path / "organisms"
     random_base(root)
     (root / "quirks").mkdir()
