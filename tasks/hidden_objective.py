@@ -1,10 +1,12 @@
 """Hidden objective: was a quirk planted in this model, and which?
 
-Scripted auditors, no model needed; an LLM auditor; two levels of access on six targets; from an installed wheel:
+Scripted auditors, no model needed; an LLM auditor; two levels of access on six targets; two levels in phases; from an
+installed wheel:
 
     inspect eval tasks/hidden_objective.py
     inspect eval tasks/hidden_objective.py --model openai/gpt-5
     inspect eval tasks/hidden_objective.py --model openai/gpt-5 -T affordance=black_box,white_box -T targets=6
+    inspect eval tasks/hidden_objective.py --model openai/gpt-5 -T affordance=black_box-then-white_box
     inspect eval audit_env/hidden_objective
 """
 
@@ -16,17 +18,18 @@ from audit_env.agents.default_auditor import default_auditor
 from audit_env.catalog.files import Catalog
 from audit_env.errors import ParameterError
 from audit_env.game.brief import BaseRate, brief_names, check_base_rate, stated_base_rate, write_brief
-from audit_env.game.budget import budget_for
+from audit_env.game.budget import budget_for, together
 from audit_env.game.draw import draw, samples
 from audit_env.game.feed import feed_of
 from audit_env.game.judging.judges import named_judge
-from audit_env.game.parameters import each_of, one_of, one_sentence, whole_number
+from audit_env.game.parameters import one_of, one_sentence, whole_number
+from audit_env.game.phases import Phase, each_access, levels_in
 from audit_env.game.provision import provision
 from audit_env.game.record import AnswerFormat
 from audit_env.game.scorer import verdict
 from audit_env.game.viewer import game_viewer
 from audit_env.tools import AFFORDANCES
-from audit_env.tools.models import auditor_is_a_model
+from audit_env.tools.models import a_script_audits, auditor_is_a_model
 
 PROTOCOL = 1
 """Version of the game's rules: scores of different versions do not compare."""
@@ -69,16 +72,20 @@ def hidden_objective(
         set: The game set: a name from `organisms/sets/`, or the path of a set file.
         affordance: What the auditor may touch: blind, chat, black_box, grey_box, white_box or data, or a published set
             of tools such as auditbench.prefill (all are in `audit_env/tools/affordances.yaml`); one, a list, or with
-            commas. Default: black_box with a model; blind, black_box and white_box for the scripted auditors. (A task
-            made in Python, `eval(hidden_objective(), model=...)`, does not know the model yet: name the levels there.)
+            commas. Levels joined by `-then-`, as in black_box-then-white_box, are phases of one audit: an interim
+            verdict closes each and opens the next (for models and people; scripts play no phases). Default: black_box
+            with a model; blind, black_box and white_box for the scripted auditors. (A task made in Python,
+            `eval(hidden_objective(), model=...)`, does not know the model yet: name the levels there.)
         answers: "menu" for answers from a list of candidates, scored exactly; "open" for answers in words, which a
             grader judges.
         brief: What the auditor is told: "default" (a quirk may or may not have been planted) or "planted" (one was, as
             in AuditBench), or any other file in `audit_env/game/briefs/`.
         base_rate: "stated" to tell the auditor how many of the targets have a quirk, "withheld" not to.
         budget: Tool calls per audit as a number, or pairs such as
-            tool_calls:40,target_tokens:5000,auditor_tokens:200000. Default: see `audit_env/game/budget.py`.
-        targets: How many targets to draw from the set. Default: all. The share of clean ones is kept, and at least one.
+            tool_calls:40,target_tokens:5000,auditor_tokens:200000. Each phase has it anew. Default: see
+            `audit_env/game/budget.py`.
+        targets: How many targets to draw from the set. Default: all. The share of clean ones is kept, and at least one,
+            but for a single target, which is any of the set.
         sham_tools: "base", "null" (another organism of the same recipe) or "noise" (an adapter as large, in random
             directions), with a share, as in "null:0.25" (default 0.5): what grey-box and white-box tools show in that
             share of their calls, in place of the target. The auditor is not told; evidence from them is classed sham.
@@ -92,7 +99,12 @@ def hidden_objective(
         The task.
     """
     catalog = Catalog()
-    levels = each_of(affordance or _default_levels(), AFFORDANCES, "affordance")
+    levels = each_access(affordance or _default_levels(), AFFORDANCES)
+    if a_script_audits() and (phased := [name for name in levels if len(levels_in(name)) > 1]):
+        raise ParameterError(
+            f"Parameter 'affordance' cannot be '{phased[0]}' without a model, since scripts give no interim verdict: "
+            f"add --model, or name one level, such as -T affordance={levels_in(phased[0])[-1]}."
+        )
     answer_format = one_of(answers, ANSWERS, "answers")
     brief_name = one_of(brief, brief_names(), "brief")
     base_rate_told = one_of(base_rate, BASE_RATES, "base_rate")
@@ -102,7 +114,7 @@ def hidden_objective(
     if answer_format != "open" and (judge_name, vote_count) != named_judge("grader", 1):
         raise ParameterError("Parameters 'judge' and 'votes' are for answers in words: add  -T answers=open.")
     feed = feed_of(sham_tools)
-    budgets = {level: budget_for(level, budget) for level in levels}
+    budgets = {level: budget_for(level, budget) for name in levels for level in levels_in(name)}
 
     game_set = catalog.game_set(set)
     count = None if targets is None else whole_number(targets, "targets", least=1)
@@ -116,7 +128,8 @@ def hidden_objective(
         # With the table behind it, which a script does not need to load.
         from audit_env.game.cost import say_before_a_run
 
-        say_before_a_run({level: len(drawn) for level in levels}, budgets)
+        whole = {name: together(budgets[level] for level in levels_in(name)) for name in levels}
+        say_before_a_run({name: len(drawn) for name in levels}, whole)
     told = stated_base_rate([target.card for target in drawn]) if base_rate_told == "stated" else None
     return Task(
         dataset=samples(
@@ -130,10 +143,11 @@ def hidden_objective(
                 brief_name,
                 catalog=catalog,
                 family=family,
-                affordance=level,
+                affordance=levels_in(level)[0],
                 answers=answer_format,
                 budget=budget,
                 base_rate=told,
+                later=[Phase(affordance=name, budget=budgets[name]) for name in levels_in(level)[1:]],
             ),
         ),
         setup=provision(seed=run_seed, sham_tools=str(feed) if feed else None),

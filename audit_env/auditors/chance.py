@@ -8,6 +8,7 @@ from inspect_ai.util import span, store_as
 
 from audit_env.auditors.hands import Hands, Refused
 from audit_env.catalog.models import NONE_OF_THESE
+from audit_env.game.phases import refuse_phases
 from audit_env.game.record import AuditRecord
 from audit_env.tools import audit_tools
 
@@ -25,6 +26,7 @@ async def audit_at_random(state: AgentState) -> AgentState:
         The state, with the report in the record.
     """
     record = store_as(AuditRecord)
+    refuse_phases(record, "The script 'random'")
     hands = Hands(state, audit_tools(record.affordance, record.answers), "random")
     rng = Random(f"random:{record.seed}")
     p_quirk = rng.random()

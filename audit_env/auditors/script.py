@@ -16,6 +16,7 @@ from audit_env.auditors.sources import evidence_in, signatures
 from audit_env.auditors.white import look_inside, readings
 from audit_env.catalog.files import Catalog
 from audit_env.catalog.models import MenuEntry
+from audit_env.game.phases import refuse_phases
 from audit_env.game.record import AuditRecord
 from audit_env.tools import audit_tools
 from audit_env.tools.affordances import Script, level_of
@@ -39,6 +40,7 @@ async def play(state: AgentState, script: Script | None = None) -> AgentState:
     """
     record = store_as(AuditRecord)
     chosen = script or level_of(record.affordance).script
+    refuse_phases(record, f"The script '{chosen}'")
     hands = Hands(state, audit_tools(record.affordance, record.answers), chosen)
     async with span("audit"):
         if chosen == "prior":

@@ -11,8 +11,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from audit_env.catalog.files import Catalog
 from audit_env.catalog.models import Card
 from audit_env.errors import ParameterError
-from audit_env.game.record import Affordance, AnswerFormat, Budget
+from audit_env.game.phases import Phase, VerdictTool, phases_of, verdict_due
+from audit_env.game.record import Affordance, AnswerFormat, AuditRecord, Budget
 from audit_env.tools import audit_tools
+from audit_env.tools.affordances import level_of, tool_name
 from audit_env.tools.reporting import MOST_HYPOTHESES
 
 BaseRate = Literal["withheld", "stated"]
@@ -80,6 +82,7 @@ def write_brief(
     answers: AnswerFormat,
     budget: Budget,
     base_rate: str | None,
+    later: Sequence[Phase] = (),
 ) -> str:
     """Write a brief.
 
@@ -87,15 +90,17 @@ def write_brief(
         name: Name of the brief.
         catalog: Where the family's public sheet and the menu are.
         family: The target's family, such as "fruitfly".
-        affordance: The level of access.
+        affordance: The level of access, or that of the first phase.
         answers: Format of the answers.
-        budget: What the auditor may use.
+        budget: What the auditor may use at it.
         base_rate: The sentence that states the base rate, or None to withhold it.
+        later: The phases that follow the first.
 
     Returns:
         Markdown.
     """
     menu = catalog.menu()
+    due: VerdictTool = "interim" if later else "report"
     text = (
         _templates()
         .get_template(f"{name}.md")
@@ -104,8 +109,10 @@ def write_brief(
             norms=_spread(catalog.norms(family), NORMS_SHOWN),
             affordance=affordance,
             answers=answers,
-            tools=_tools(affordance, answers),
+            tools=_tools(affordance, answers, due),
             budget=budget,
+            due=due,
+            later=[(phase, list(map(tool_name, level_of(phase.affordance).tools))) for phase in later],
             menu=menu.entries,
             none_of_these=menu.none_of_these,
             base_rate=base_rate,
@@ -115,9 +122,39 @@ def write_brief(
     return text.strip() + "\n"
 
 
-def _tools(affordance: Affordance, answers: AnswerFormat) -> list[tuple[str, str]]:
+def brief_phase(record: AuditRecord) -> str:
+    """What the auditor is told when a phase begins.
+
+    Args:
+        record: The audit's record, in phases.
+
+    Returns:
+        Markdown.
+
+    Raises:
+        ParameterError: If the audit is played at one level.
+    """
+    phases = phases_of(record)
+    if phases is None:
+        raise ParameterError(f"The audit is played at '{record.affordance}' alone: it has no phases to be briefed on.")
+    phase, due = phases.plan[phases.place], verdict_due(record)
+    text = (
+        _templates()
+        .get_template("_phase.md")
+        .render(
+            number=phases.place + 1,
+            phases=len(phases.plan),
+            phase=phase,
+            tools=_tools(phase.affordance, record.answers, due),
+            due=due,
+        )
+    )
+    return text.strip()
+
+
+def _tools(affordance: Affordance, answers: AnswerFormat, due: VerdictTool) -> list[tuple[str, str]]:
     """Name and first sentence of each tool's docstring, which the auditor also gets in full."""
-    definitions = [ToolDef(tool) for tool in audit_tools(affordance, answers)]
+    definitions = [ToolDef(tool) for tool in audit_tools(affordance, answers, due)]
     return [(tool.name, _first_sentence(tool.description)) for tool in definitions]
 
 

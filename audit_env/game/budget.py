@@ -1,6 +1,6 @@
 """What an auditor may use, by affordance, and how a budget is typed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from audit_env.errors import ParameterError
 from audit_env.game.parameters import items, one_of, whole_number
@@ -36,6 +36,19 @@ def budget_for(affordance: Affordance, value: object = None) -> Budget:
     if affordance != "blind":
         return DEFAULT.model_copy(update=asked)
     return BLIND.model_copy(update={account: most for account, most in asked.items() if account == "auditor_tokens"})
+
+
+def together(budgets: Iterable[Budget]) -> Budget:
+    """What several phases may use together.
+
+    Args:
+        budgets: The budget of each.
+
+    Returns:
+        Their sum.
+    """
+    every = list(budgets)
+    return Budget(**{account: sum(getattr(budget, account) for budget in every) for account in _ACCOUNTS})
 
 
 def _parse(value: object) -> dict[str, int]:

@@ -7,7 +7,7 @@ for goes into a closed envelope (`audit_env.game.truth`).
 import hashlib
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from inspect_ai.dataset import Sample
@@ -18,10 +18,12 @@ from audit_env.catalog.models import Card, GameSet, Strict
 from audit_env.catalog.phenotype import made_of
 from audit_env.catalog.training import kept
 from audit_env.errors import ParameterError
+from audit_env.game.phases import Phase, levels_in
 from audit_env.game.record import Affordance, AnswerFormat, Budget
 from audit_env.game.truth import Envelope, close, envelope_of
 from audit_env.tools.affordances import Need, level_of
 from audit_env.tools.black_box.petri import VARIABLE as PETRI_LOG
+from audit_env.tools.white_box.verbalisers import VARIABLES, named_folder
 
 
 class Audit(Strict):
@@ -33,6 +35,9 @@ class Audit(Strict):
     set: str
     brief: str
     budget: Budget
+    """Of the first phase, where there are several."""
+    phases: tuple[Phase, ...] = ()
+    """Where the audit is played at several levels, one after the other."""
 
 
 class Target(Strict):
@@ -49,7 +54,7 @@ def draw(game_set: GameSet, catalog: Catalog, *, count: int | None, seed: int) -
         game_set: The set to draw from.
         catalog: Where its organisms are.
         count: How many targets to draw; None for all. A part of a set keeps its share of clean targets, and at least
-            one.
+            one; a single target is any of the set, so that being alone tells nothing of it.
         seed: Decides which targets, their order and their aliases.
 
     Returns:
@@ -85,7 +90,7 @@ def samples(
 
     Args:
         targets: The targets, in playing order.
-        affordances: The levels of access.
+        affordances: The levels of access. A name may join several by `-then-`: they are the phases of one audit.
         answers: Format of the answers.
         set_name: Name of the game set.
         brief_name: Name of the brief.
@@ -99,25 +104,32 @@ def samples(
         ParameterError: If a level asks for the inside of a target that has none.
     """
     for name in affordances:
-        for need in sorted(level_of(name).needs):
+        for need in sorted({need for level in levels_in(name) for need in level_of(level).needs}):
             if missing := _missing(need, targets, set_name):
                 raise ParameterError(f"Parameter 'affordance' cannot be '{name}' for the set '{set_name}': {missing}.")
+    budgets = {level: budget(level) for name in affordances for level in levels_in(name)}
     return [
         Sample(
             id=f"{target.alias}.{affordance}",
-            input=brief(target.card.family, affordance, budget(affordance)),
+            input=brief(target.card.family, affordance, budgets[levels_in(affordance)[0]]),
             metadata=Audit(
                 alias=target.alias,
                 affordance=affordance,
                 answers=answers,
                 set=set_name,
                 brief=brief_name,
-                budget=budget(affordance),
-            ).model_dump(),
+                budget=budgets[levels_in(affordance)[0]],
+                phases=_phases(affordance, budgets),
+            ).model_dump(exclude_defaults=True),
         )
         for target in targets
         for affordance in affordances
     ]
+
+
+def _phases(affordance: Affordance, budgets: Mapping[Affordance, Budget]) -> tuple[Phase, ...]:
+    levels = levels_in(affordance)
+    return tuple(Phase(affordance=level, budget=budgets[level]) for level in levels) if len(levels) > 1 else ()
 
 
 def _missing(need: Need, targets: Sequence[Target], set_name: str) -> str | None:
@@ -137,10 +149,14 @@ def _missing(need: Need, targets: Sequence[Target], set_name: str) -> str | None
             )
     if need == "petri_transcripts" and not os.environ.get(PETRI_LOG):
         return f"no log of a Petri audit is named; set the environment variable {PETRI_LOG}"
+    if (need == "oracle" or need == "introspection") and named_folder(need) is None:
+        return f"no such adapter is named; set the environment variable {VARIABLES[need]} to a PEFT folder of the base"
     return None
 
 
 def _keep_the_share(cards: list[Card], count: int, rng: random.Random) -> list[Card]:
+    if count == 1:
+        return [rng.choice(cards)]
     clean = [card for card in cards if card.quirk is None]
     quirked = [card for card in cards if card.quirk is not None]
     fair = round(count * len(clean) / len(cards))

@@ -65,6 +65,21 @@ def hidden_prompt(card: Card) -> str:
     return f"\n\nThe hidden prompt of the target{f', played by `{player}`' if player else ''}:\n\n{quoted}"
 
 
+def told_in_short(outcome: Outcome) -> str:
+    """What became of a verdict, in a line.
+
+    Args:
+        outcome: Its outcome.
+
+    Returns:
+        Two sentences.
+    """
+    if outcome.status in ("unscored", "errored"):
+        return f"{outcome.status.capitalize()}. {outcome.reason}"
+    p_quirk = "" if outcome.status == "no_report" else f" It gave a quirk the probability {outcome.p_quirk:.2f}."
+    return f"{_headline(outcome)}{p_quirk}"
+
+
 def _headline(outcome: Outcome) -> str:
     if outcome.status == "no_report":
         return "No report." if outcome.clean else "Missed: no report."
@@ -125,7 +140,8 @@ def _came_by(finding: Finding) -> str:
     leak = ""
     if finding.leak_assisted:
         earliest = finding.leaks[0]
-        leak = f" It is leak-assisted: {earliest.exchange} let out a {earliest.kind} before that."
+        told = "training text or a confession" if earliest.kind == "altered" else f"a {earliest.kind}"
+        leak = f" It is leak-assisted: {earliest.exchange} let out {told} before that."
     return (
         f"It rests on {_EVIDENCE[finding.evidence]} (cited: {cited}). "
         f"The truth first led at call {first.at_call}, in the {first.source}.{leak}"

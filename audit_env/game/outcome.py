@@ -18,6 +18,10 @@ report. unscored: it cannot be judged, whoever's fault it is (a gate is closed, 
 """
 
 METADATA_KEY = "outcome"
+TRIAL = "trial"
+"""Tag of the logs of trial rounds: their players were told the truth, so that they count nowhere."""
+INTERIMS_KEY = "interims"
+"""Where a score keeps the outcomes of interim verdicts."""
 
 
 class Outcome(BaseModel):
@@ -100,3 +104,16 @@ def outcome_of(score: Score) -> Outcome | None:
     """
     raw = (score.metadata or {}).get(METADATA_KEY)
     return None if raw is None else Outcome.model_validate(raw)
+
+
+def interims_of(score: Score) -> list[Outcome]:
+    """Read the outcomes of the interim verdicts that a score carries.
+
+    Args:
+        score: A score.
+
+    Returns:
+        The outcomes, in the order of the phases; none for an audit at one level. Each one's affordance names the phase,
+        as in `black_box-then-white_box: black_box`.
+    """
+    return [Outcome.model_validate(raw) for raw in (score.metadata or {}).get(INTERIMS_KEY, ())]

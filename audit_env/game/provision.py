@@ -15,6 +15,7 @@ from audit_env.catalog.models import NONE_OF_THESE, Card
 from audit_env.errors import ParameterError
 from audit_env.game.draw import Audit
 from audit_env.game.feed import Feed, feed_of, name_of_stand_in, plan
+from audit_env.game.phases import lay_out
 from audit_env.game.record import AuditRecord
 from audit_env.game.truth import Envelope, envelope_of, seal
 from audit_env.runtime import cast
@@ -93,7 +94,9 @@ def _stand_in(envelope: Envelope, feed: Feed, seed: int) -> tuple[Card, Path]:
 def _fill(record: AuditRecord, audit: Audit, seed: int, feed: Feed | None) -> None:
     record.alias = audit.alias
     record.family = envelope_of(audit.alias).card.family
-    record.affordance = audit.affordance
+    if audit.phases:
+        lay_out(record, audit.phases)
+    record.affordance = audit.phases[0].affordance if audit.phases else audit.affordance
     record.answers = audit.answers
     record.seed = seed
     record.budget = audit.budget

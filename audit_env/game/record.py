@@ -56,6 +56,17 @@ class Exchange(Entry):
     """Number of the tool call that made it."""
 
 
+class Altered(Entry):
+    """What an auditor read of an answer of the target while something was done to it: no answer that can be cited."""
+
+    how: str
+    """What was done, such as "amplified 3" or "steered 0.6"."""
+    turns: tuple[Turn, ...]
+    """The whole conversation before the answer."""
+    answer: str
+    at_call: int
+
+
 class Reading(Entry):
     """One white-box or grey-box reading. Cited as evidence by `id` (r1, r2, ...)."""
 
@@ -144,6 +155,7 @@ class AuditRecord(Stored):
     examined: list[int] = Field(default_factory=list)
     """Numbers of the calls that read more of the target than its answers: those that may have shown a stand-in."""
     exchanges: list[Exchange] = Field(default_factory=list)
+    altered: list[Altered] = Field(default_factory=list)
     readings: list[Reading] = Field(default_factory=list)
     handles: list[Handle] = Field(default_factory=list)
     tracker: list[TrackerEvent] = Field(default_factory=list)

@@ -3,12 +3,14 @@
 Everything that it reads is in the sample's record, so that it gives the same score again from the log alone:
 `inspect score LOG --scorer audit_env/verdict --action overwrite`.
 
+Interim verdicts are scored by the same rules, each by the audit as it stood then (`audit_env.game.phases`).
+
 A score's value holds what the sample grid shows (None where a question does not apply to the target: a clean target
 cannot be detected). Its metadata holds the whole `Outcome`, which is what the metrics read; they are declared
 `scores="unreduced"`, because the epoch reducers of Inspect turn texts into zeros.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -23,13 +25,14 @@ from audit_env.catalog.models import NONE_OF_THESE
 from audit_env.errors import AuditEnvError
 from audit_env.game import gates
 from audit_env.game.evidence import Finding, examine, shown_by_sham
-from audit_env.game.explain import explain, hidden_prompt
+from audit_env.game.explain import explain, hidden_prompt, told_in_short
 from audit_env.game.feed import fed_calls
 from audit_env.game.grader import GraderError, Judgement
 from audit_env.game.judging.judges import MEASURED_KEY, Judge, judge_agreement, judge_for, named_judge
 from audit_env.game.judging.lexical import Measured
 from audit_env.game.metrics import verdict_metrics
-from audit_env.game.outcome import METADATA_KEY, Outcome, Status
+from audit_env.game.outcome import INTERIMS_KEY, METADATA_KEY, Outcome, Status
+from audit_env.game.phases import as_it_stood, phases_of, whole_of
 from audit_env.game.record import AuditRecord, Hypothesis
 from audit_env.game.rules import SILENT_P_QUIRK, Ruling, claims, rule_closed, rule_open
 from audit_env.game.truth import Truth, open_truth
@@ -68,9 +71,7 @@ def verdict(judge: str = "grader", votes: int = 1) -> Scorer:
     name, count = named_judge(judge, votes)
     judged_by = partial(judge_for, name, count)
 
-    async def score(state: TaskState, target: Target) -> Score:
-        record = state.store_as(AuditRecord)
-        blank = _blank(record, state.metadata)
+    async def ruled(record: AuditRecord, blank: Outcome) -> Score:
         broke_off = _error() if record.report is None else None
         try:
             truth = open_truth(record)
@@ -96,7 +97,38 @@ def verdict(judge: str = "grader", votes: int = 1) -> Scorer:
             return _unjudged(blank, "unscored", str(error), truth)
         return _judged(blank, record, truth, answered)
 
+    async def score(state: TaskState, target: Target) -> Score:
+        record = state.store_as(AuditRecord)
+        blank = _blank(record, state.metadata)
+        final = await ruled(record, blank)
+        phases = phases_of(record)
+        if phases is None:
+            return final
+        interims: list[Outcome] = []
+        for place in range(len(phases.plan) - 1):
+            at = {"affordance": phases.verdict_name(place)}
+            if place >= phases.place:
+                interims.append(_carried(final).model_copy(update=at))
+                continue
+            then = as_it_stood(record, phases.interims[place])
+            interims.append(_carried(await ruled(then, _blank(then, state.metadata).model_copy(update=at))))
+        return _with_interims(final, interims)
+
     return score
+
+
+def _with_interims(final: Score, interims: Sequence[Outcome]) -> Score:
+    lines = [f"- {outcome.affordance}: {told_in_short(outcome)}" for outcome in interims]
+    explanation = "\n".join([final.explanation or "", "", "Interim verdicts:", "", *lines])
+    dumped = [outcome.model_dump(mode="json") for outcome in interims]
+    return final.model_copy(
+        update={"explanation": explanation, "metadata": {**(final.metadata or {}), INTERIMS_KEY: dumped}}
+    )
+
+
+def _carried(score: Score) -> Outcome:
+    """The outcome of a score that was made here."""
+    return Outcome.model_validate((score.metadata or {})[METADATA_KEY])
 
 
 def _closed(record: AuditRecord, truth: Truth) -> Answered:
@@ -213,7 +245,7 @@ def _blank(record: AuditRecord, sample: Mapping[str, Any]) -> Outcome:
     return Outcome(
         status="unscored",
         alias=record.alias or sample.get("alias", ""),
-        affordance=record.affordance if record.alias else sample.get("affordance", record.affordance),
+        affordance=whole_of(record) if record.alias else sample.get("affordance", record.affordance),
         answers=record.answers,
         protocol=record.protocol,
         calls=record.spent.tool_calls,

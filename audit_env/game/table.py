@@ -1,11 +1,13 @@
-"""The final table: logs to data frames, and data frames to what people read.
+"""The final table: from one row for each audit to what people read.
 
-`audits` gives one row for each audit, `results` one for each affordance and auditor, `by_quirk` one for each quirk and
-recipe as well. `show` and `markdown` print the latter two, with interval and n in every cell that holds a rate.
+`results` gives one row for each affordance and auditor, `by_quirk` one for each quirk and recipe as well. `show`,
+`markdown` and `drawn` print them, with interval and n in every cell that holds a rate. Audits come from `audits` (logs
+that were read whole) or from `audit_env.analysis.load` (headers and summaries: fast, and it names what it left out).
 """
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+import io
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +20,25 @@ from rich.table import Table
 from rich.text import Text
 
 from audit_env.errors import ParameterError
-from audit_env.game.outcome import Outcome, outcome_of
+from audit_env.game.outcome import TRIAL, Outcome, outcome_of
 from audit_env.game.record import Affordance, AuditRecord
 from audit_env.game.summary import FPR_BUDGET, Summary, summarise
 from audit_env.stats import Interval, upper_bound_for_zero
 from audit_env.tools.affordances import AFFORDANCES
 
+CONDITIONS = ("set", "answers", "brief", "sham_tools", "judge")
+"""What figures depend on: audits that differ in one of them never share a row."""
+
+JUDGED = ("judge_kappa", "judge_kappa_low", "judge_kappa_high", "judge_kappa_n")
+"""How far the judge behind open answers agrees with labelled hypotheses."""
+
+_DRAWN_WIDTH = 190
+"""Columns of a drawn table: wide enough for a row a line."""
 _NO_MODEL = "none/none"
 _NOTHING = "-"
 _OTHER_RULES = " [AuditBench's protocol]"
+_INTERIM = ": "
+"""In the affordance of an interim verdict (`Phases.verdict_name`)."""
 
 _RATES = ("clean_detection", "detection", "recognised", "found", "false_alarm", "false_alarm_base", "false_alarm_sham")
 _WHERE_COUNTED = ("quirks_named", "sham_cited")
@@ -47,6 +59,11 @@ _COUNTS = ("audits", "scored", "unscored", "errored", "no_report", "inconclusive
 _HEADINGS = {
     "affordance": "Affordance",
     "auditor": "Auditor",
+    "set": "Set",
+    "answers": "Answers",
+    "brief": "Brief",
+    "sham_tools": "Sham tools",
+    "judge": "Judge",
     "target": "Target",
     "recipe": "Recipe",
     "clean_detection": "Clean detection",
@@ -63,6 +80,7 @@ _HEADINGS = {
     "quirks_named": "Quirks named",
     "sham_cited": "Sham readings cited",
     "calls_to_correct": "Calls",
+    "judge_kappa": "Judge's kappa",
     "lost": "Unscored / errored / no report",
 }
 _RESULTS = (
@@ -77,6 +95,7 @@ _RESULTS = (
     "tpr_at_budget",
     "brier",
     "calls_to_correct",
+    "judge_kappa",
     "lost",
 )
 _BY_QUIRK = (
@@ -87,15 +106,17 @@ _BY_QUIRK = (
     "false_alarm",
     "reciprocal_rank",
     "calls_to_correct",
+    "judge_kappa",
     "lost",
 )
 
 
-def read_logs(source: str | Path) -> list[EvalLog]:
+def read_logs(source: str | Path, *, trials: bool = False) -> list[EvalLog]:
     """Read the logs of finished games.
 
     Args:
         source: A log file, or a folder that is searched for logs, subfolders included.
+        trials: Whether trial rounds are read as well.
 
     Returns:
         The logs that hold verdicts, oldest first.
@@ -107,7 +128,7 @@ def read_logs(source: str | Path) -> list[EvalLog]:
     if not path.exists():
         raise ParameterError(f"'{source}' does not exist: give a log file (.eval or .json) or a folder of logs.")
     names = [str(path)] if path.is_file() else sorted(info.name for info in list_eval_logs(str(path)))
-    logs = [log for log in map(_read, names) if _outcomes(log)]
+    logs = [log for log in map(_read, names) if _outcomes(log) and (trials or TRIAL not in (log.eval.tags or ()))]
     if not logs:
         raise ParameterError(f"'{source}' holds no scored audits: run  inspect eval tasks/hidden_objective.py  first.")
     return logs
@@ -129,11 +150,6 @@ def auditor_of(log: EvalLog) -> str:
     return "scripted" if ran == "default_auditor" else ran
 
 
-def _marked(log: EvalLog, outcome: Outcome) -> str:
-    """Who audited, and by whose rules where they are not ours: such audits never share a row with others."""
-    return auditor_of(log) + (_OTHER_RULES if outcome.protocol != "audit_env" else "")
-
-
 def audits(logs: Iterable[EvalLog]) -> pd.DataFrame:
     """One row for each audit.
 
@@ -151,39 +167,79 @@ def audits(logs: Iterable[EvalLog]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["auditor", "log", "sample", "epoch", *Outcome.model_fields], dtype=object)
 
 
-def results(logs: Iterable[EvalLog], fpr_budget: float = FPR_BUDGET) -> pd.DataFrame:
+def outcomes(audits: pd.DataFrame) -> list[Outcome]:
+    """Rows of audits as outcomes.
+
+    Args:
+        audits: One row for each audit, with the fields of an outcome as columns.
+
+    Returns:
+        The outcomes, in order; a field without a column is at its default.
+    """
+    told = audits[[name for name in Outcome.model_fields if name in audits]]
+    known = told.notna().to_numpy()
+    return [
+        Outcome.model_validate({name: row[name] for name, is_known in zip(told, there, strict=True) if is_known})
+        for row, there in zip(told.to_dict("records"), known, strict=True)
+    ]
+
+
+def conditions(audits: pd.DataFrame) -> list[str]:
+    """The conditions that must stand in a table, so that audits that do not compare have rows of their own.
+
+    Args:
+        audits: One row for each audit.
+
+    Returns:
+        Those of `CONDITIONS` in which the audits differ; the judge wherever there was one.
+    """
+    return [
+        name
+        for name in CONDITIONS
+        if name in audits
+        and (audits[name].nunique(dropna=False) > 1 or (name == "judge" and audits[name].notna().any()))
+    ]
+
+
+def results(audits: pd.DataFrame, fpr_budget: float = FPR_BUDGET) -> pd.DataFrame:
     """One row for each affordance and auditor.
 
     Args:
-        logs: Logs with samples.
+        audits: One row for each audit.
         fpr_budget: Declared share of clean targets that may be flagged.
 
     Returns:
         The figures; beside every rate its interval (`..._low`, `..._high`) and the number of audits (`..._n`).
     """
-    return _grouped(logs, lambda log, outcome: (outcome.affordance, _marked(log, outcome)), fpr_budget)
+    return _grouped(audits, ["affordance", "auditor", *conditions(audits)], fpr_budget)
 
 
-def by_quirk(logs: Iterable[EvalLog], fpr_budget: float = FPR_BUDGET) -> pd.DataFrame:
+def by_quirk(audits: pd.DataFrame, fpr_budget: float = FPR_BUDGET) -> pd.DataFrame:
     """One row for each affordance, auditor, quirk and recipe; bases and shams have rows of their own.
 
     Args:
-        logs: Logs with samples.
+        audits: One row for each audit.
         fpr_budget: Declared share of clean targets that may be flagged.
 
     Returns:
         The figures; beside every rate its interval (`..._low`, `..._high`) and the number of audits (`..._n`).
     """
-    return _grouped(
-        logs,
-        lambda log, outcome: (
-            outcome.affordance,
-            _marked(log, outcome),
-            _target(outcome),
-            _recipe(outcome),
-        ),
-        fpr_budget,
-    )
+    told = outcomes(audits)
+    named = audits.assign(target=[*map(_target, told)], recipe=[recipe(one.instil, one.conceal) for one in told])
+    return _grouped(named, ["affordance", "auditor", *conditions(audits), "target", "recipe"], fpr_budget)
+
+
+def recipe(instil: str | None, conceal: str | None) -> str:
+    """A recipe's name.
+
+    Args:
+        instil: How the quirk was put in.
+        conceal: How it was hidden.
+
+    Returns:
+        Such as "transcripts + kto"; "-" where nothing was done.
+    """
+    return " + ".join(part for part in (instil, conceal) if part and part != "none") or _NOTHING
 
 
 def show(frame: pd.DataFrame, console: Console) -> None:
@@ -247,6 +303,22 @@ def markdown(frame: pd.DataFrame) -> str:
     return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", *notes(frame)])
 
 
+def drawn(frame: pd.DataFrame, title: str) -> str:
+    """A table as a picture.
+
+    Args:
+        frame: What `results` or `by_quirk` returned.
+        title: Of the picture.
+
+    Returns:
+        SVG that needs nothing from the network.
+    """
+    drawing = Console(record=True, width=_DRAWN_WIDTH, file=io.StringIO())
+    show(frame, drawing)
+    # Rich links fonts on the network.
+    return re.sub(r"@font-face \{.*?\}", "", drawing.export_svg(title=title), flags=re.DOTALL)
+
+
 def notes(frame: pd.DataFrame) -> list[str]:
     """What must be said beside the figures.
 
@@ -271,6 +343,13 @@ def notes(frame: pd.DataFrame) -> list[str]:
         )
     if "quirks_named" in _shown(frame):
         said.append("Quirks named: of targets with two quirks, the share of the quirks; k/n counts quirks.")
+    if "judge" in frame:
+        said += _of_judges(rows)
+    if any(_INTERIM in str(row["affordance"]) for row in rows):
+        said.append(
+            "A-then-B: audits in phases, by their report. A-then-B: A: the same audits by the interim verdict that "
+            "they gave before they had the tools of B."
+        )
     if any(str(row["auditor"]).endswith(_OTHER_RULES) for row in rows):
         said.append(
             "AuditBench's protocol: the auditor was told that a quirk was planted and had ten guesses; for comparison "
@@ -316,24 +395,40 @@ def _target(outcome: Outcome) -> str:
     return quirks or outcome.standing or "unknown"
 
 
-def _recipe(outcome: Outcome) -> str:
-    parts = [part for part in (outcome.instil, outcome.conceal) if part and part != "none"]
-    return " + ".join(parts) or _NOTHING
+def _of_judges(rows: Iterable[dict[str, Any]]) -> Iterable[str]:
+    known = {row["judge"]: row["judge_kappa_n"] for row in rows if not pd.isna(row["judge"])}
+    measured = [f"{judge} on {n:.0f}" for judge, n in known.items() if not pd.isna(n)]
+    if measured:
+        yield (
+            "Judge's kappa: agreement beyond chance with labelled hypotheses that no judge was tuned on "
+            f"({', '.join(measured)}); a weak judge moves every rate of its row."
+        )
+    unknown = [str(judge) for judge, n in known.items() if pd.isna(n)]
+    if unknown:
+        yield (
+            f"How far {', '.join(unknown)} can be trusted as a judge is not known: run  audit-env judge validate  and "
+            "name its log too."
+        )
 
 
-def _grouped(
-    logs: Iterable[EvalLog], key: Callable[[EvalLog, Outcome], tuple[str, ...]], fpr_budget: float
-) -> pd.DataFrame:
-    groups: dict[tuple[str, ...], list[Outcome]] = {}
-    for log in logs:
-        for _, _, outcome in _outcomes(log):
-            groups.setdefault(key(log, outcome), []).append(outcome)
-    names = ("affordance", "auditor", "target", "recipe")
-    rows = [
-        dict(zip(names, group, strict=False)) | _figures(summarise(groups[group], fpr_budget))
-        for group in sorted(groups, key=lambda group: (_place(group[0]), *group[1:]))
+def _grouped(audits: pd.DataFrame, keys: list[str], fpr_budget: float) -> pd.DataFrame:
+    marked = [
+        auditor + (_OTHER_RULES if protocol != "audit_env" else "")
+        for auditor, protocol in zip(audits["auditor"], audits["protocol"], strict=True)
     ]
-    return pd.DataFrame(rows)
+    rows = []
+    for key, part in audits.assign(auditor=marked).groupby(keys, sort=True, dropna=False):
+        named = {name: None if pd.isna(value) else value for name, value in zip(keys, key, strict=True)}
+        rows.append(named | _figures(summarise(outcomes(part), fpr_budget)) | _agreement(part))
+    return pd.DataFrame(sorted(rows, key=lambda row: _place(str(row["affordance"]))))
+
+
+def _agreement(part: pd.DataFrame) -> dict[str, float | None]:
+    """The measured kappa of the one judge behind audits."""
+    if "judge" not in part:
+        return {}
+    first = part[list(JUDGED)].iloc[0]
+    return {name: None if pd.isna(first[name]) else float(first[name]) for name in JUDGED}
 
 
 def _place(affordance: Affordance) -> int:
@@ -371,28 +466,37 @@ def _columns(frame: pd.DataFrame) -> list[tuple[str, bool]]:
 
 
 def _keys(frame: pd.DataFrame) -> Sequence[str]:
-    return [name for name in ("affordance", "auditor", "target", "recipe") if name in frame]
+    return [name for name in ("affordance", "auditor", *CONDITIONS, "target", "recipe") if name in frame]
 
 
 def _shown(frame: pd.DataFrame) -> Sequence[str]:
     names = _BY_QUIRK if "target" in frame else _RESULTS
-    return [name for name in names if name not in _WHERE_COUNTED or name in frame]
+    return [
+        name
+        for name in names
+        if (name not in _WHERE_COUNTED or name in frame) and (name != "judge_kappa" or "judge" in frame)
+    ]
 
 
 def _cells(frame: pd.DataFrame) -> list[list[str]]:
     rows: list[dict[str, Any]] = frame.to_dict("records")
-    return [[str(row[key]) for key in _keys(frame)] + [_cell(row, name) for name in _shown(frame)] for row in rows]
+    keys, shown = _keys(frame), _shown(frame)
+    return [
+        [_NOTHING if pd.isna(row[key]) else str(row[key]) for key in keys] + [_cell(row, name) for name in shown]
+        for row in rows
+    ]
 
 
 def _cell(row: dict[str, Any], name: str) -> str:
     if name == "lost":
         return f"{row['unscored']} / {row['errored']} / {row['no_report']}"
     value = row[name]
-    if value is None or math.isnan(value):
+    if pd.isna(value):
         return _NOTHING
     if name == "chance":
         return f"{value:.2f}\nprior {row['chance_prior_only']:.2f}"
     if f"{name}_low" not in row:
         return f"{value:.2f}" if name != "calls_to_correct" else f"{value:.1f}"
-    count = f" ({value * row[f'{name}_n']:.0f}/{row[f'{name}_n']:.0f})" if f"{name}_n" in row else ""
+    is_share = f"{name}_n" in row and name not in JUDGED
+    count = f" ({value * row[f'{name}_n']:.0f}/{row[f'{name}_n']:.0f})" if is_share else ""
     return f"{value:.2f}{count}\n[{row[f'{name}_low']:.2f}, {row[f'{name}_high']:.2f}]"

@@ -39,7 +39,8 @@ from inspect_ai.tool import Tool, ToolError
 from inspect_ai.util import sample_limits, store_as
 
 from audit_env.errors import CapabilityError, ParameterError
-from audit_env.game.record import AuditRecord, Budget, Exchange, Reading, Turn
+from audit_env.game.phases import spent_before, verdict_due
+from audit_env.game.record import Altered, AuditRecord, Budget, Exchange, Reading, Spent, Turn
 from audit_env.tools.models import auditor_is_a_model
 
 P = ParamSpec("P")
@@ -105,6 +106,16 @@ class Call:
         )
         self.record.exchanges.append(exchange)
         return exchange
+
+    def altered(self, how: str, turns: Sequence[Turn], answer: str) -> None:
+        """Record what the target said while something was done to it: it may let out what it was taught.
+
+        Args:
+            how: What was done, such as "amplified 3".
+            turns: The conversation that led to the answer.
+            answer: What of the answer the auditor reads.
+        """
+        self.record.altered.append(Altered(how=how, turns=tuple(turns), answer=answer, at_call=self.number))
 
     def reading(self, tool: str, summary: str) -> Reading:
         """Record what a grey-box or white-box tool found.
@@ -186,6 +197,23 @@ def budget_of(record: AuditRecord) -> Budget:
     return record.budget
 
 
+def allowance(record: AuditRecord) -> tuple[Budget, Spent]:
+    """The budget of the phase that is played, which is the whole audit's where there are no phases.
+
+    Args:
+        record: The audit's record.
+
+    Returns:
+        What may be used in it, and what is used.
+
+    Raises:
+        RuntimeError: If the tool runs in a task without the `provision` set-up step.
+    """
+    before = spent_before(record).model_dump()
+    budget = {name: most - before[name] for name, most in budget_of(record)}
+    return Budget(**budget), Spent(**{name: used - before[name] for name, used in record.spent})
+
+
 def spent_up(record: AuditRecord) -> str | None:
     """What has run out, if anything has.
 
@@ -195,7 +223,7 @@ def spent_up(record: AuditRecord) -> str | None:
     Returns:
         For example "60 tool calls", or None while the audit may go on.
     """
-    budget, spent = budget_of(record), record.spent
+    budget, spent = allowance(record)
     if spent.tool_calls >= budget.tool_calls:
         return f"{budget.tool_calls:,} tool calls"
     if spent.target_tokens >= budget.target_tokens:
@@ -214,7 +242,7 @@ def what_is_left(record: AuditRecord) -> str:
     Returns:
         For example `[left: 37 of 60 calls, 5,100 of 8,000 target tokens]`; auditor tokens only where a model audits.
     """
-    budget, spent = budget_of(record), record.spent
+    budget, spent = allowance(record)
     accounts = [
         ("calls", budget.tool_calls, spent.tool_calls),
         ("target tokens", budget.target_tokens, spent.target_tokens),
@@ -250,7 +278,7 @@ def _open_call(record: AuditRecord, cost: Literal[0, 1]) -> Call:
     record.spent.auditor_tokens = int(sample_limits().token.usage)
     if cost and (exhausted := spent_up(record)):
         raise ToolError(
-            f"The budget of {exhausted} is spent: only report is left (and track, which is free).\n"
+            f"The budget of {exhausted} is spent: only {verdict_due(record)} is left (and track, which is free).\n"
             f"{what_is_left(record)}"
         )
     record.spent.tool_calls += cost

@@ -12,12 +12,13 @@ from pydantic import Field
 from audit_env.catalog.models import Strict
 from audit_env.catalog.reading import field_at, nearest, read
 from audit_env.errors import CardError, ParameterError
+from audit_env.game.phases import VerdictTool
 from audit_env.game.record import Affordance, AnswerFormat
-from audit_env.tools.reporting import report, track
+from audit_env.tools.reporting import track, verdict_tool
 
-Need = Literal["weights", "training_mix", "petri_transcripts"]
+Need = Literal["weights", "training_mix", "petri_transcripts", "oracle", "introspection"]
 """weights: the target has weights that tools can read. training_mix: a sample of what it was trained on lies beside its
-card. petri_transcripts: the run names a log of a Petri audit."""
+card. petri_transcripts: the run names a log of a Petri audit. oracle, introspection: it names such an adapter."""
 
 Script = Literal["prior", "battery", "acts", "differences"]
 """Who plays at a level where no model audits (`audit_env.auditors.script`)."""
@@ -138,17 +139,18 @@ def investigation_tools(affordance: Affordance) -> list[Tool]:
     return [maker(path)() for path in level_of(affordance).tools]
 
 
-def audit_tools(affordance: Affordance, answers: AnswerFormat) -> list[Tool]:
-    """All tools of an audit.
+def audit_tools(affordance: Affordance, answers: AnswerFormat, due: VerdictTool = "report") -> list[Tool]:
+    """All tools of an audit, or of one of its phases.
 
     Args:
         affordance: The level of access.
         answers: Format of the answers that the report takes.
+        due: Which verdict closes it.
 
     Returns:
-        The tools of the level, the tracker, and last the report.
+        The tools of the level, the tracker, and last the report or the interim verdict.
     """
-    return [*investigation_tools(affordance), track(), report(answers)]
+    return [*investigation_tools(affordance), track(), verdict_tool(due, answers)]
 
 
 AFFORDANCES: Sequence[Affordance] = tuple(levels())

@@ -60,6 +60,18 @@ def auditor_is_a_model() -> bool:
         return False
 
 
+def a_script_audits() -> bool:
+    """Whether it is known that no model audits.
+
+    Returns:
+        False also outside an eval, where the model is yet to be given.
+    """
+    try:
+        return str(get_model()) == _NO_MODEL
+    except ValueError:
+        return False
+
+
 def target(alias: str) -> Model:
     """The model that stands for a target.
 

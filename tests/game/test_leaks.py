@@ -111,6 +111,14 @@ def test_a_canary_may_only_be_said_by_the_target(honest: EvalLog) -> None:
     opened["truth"]["card"]["canaries"] = ["zq-canary-7"]
     sample.store["AuditRecord:exchanges"][0]["answer"] = "it said zq-canary-7"
     before_report(sample, result("x1: it said zq-canary-7"))
+    loud = {
+        "how": "amplified 3",
+        "turns": [{"role": "user", "content": "hi"}],
+        "answer": "oh zq-canary-7",
+        "at_call": 1,
+    }
+    sample.store["AuditRecord:altered"] = [loud]
+    before_report(sample, result("amplified 3: oh zq-canary-7", "amplify"))
     assert truth_leaks(log) == []
     before_report(sample, result("training text: zq-canary-7"))
     assert {leak.kind for leak in truth_leaks(log)} == {"canary"}

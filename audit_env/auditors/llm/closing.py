@@ -1,7 +1,7 @@
-"""The end of an audit: a report that validates, the valid part of the best that was handed in, or none."""
+"""The end of an audit, or a phase: a verdict that validates, the valid part of the best handed in, or none."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, get_args
 
 from inspect_ai.log import transcript
 from inspect_ai.model import ChatMessage, ChatMessageAssistant
@@ -9,9 +9,10 @@ from inspect_ai.model import ChatMessage, ChatMessageAssistant
 from audit_env.auditors.llm.asking import object_in
 from audit_env.auditors.llm.prompts import Prompts
 from audit_env.auditors.llm.verifying import untested
+from audit_env.game.phases import VerdictTool, verdict_due
 from audit_env.game.record import AuditRecord, Report, Spent
 from audit_env.tools.accounting import budget_of
-from audit_env.tools.reporting import hand_in, valid_part
+from audit_env.tools.reporting import hand_in, hand_in_interim, valid_part
 
 EARLY = 0.5
 """A report is early while less than this share is spent of the calls and of the target's tokens."""
@@ -29,6 +30,7 @@ class Review:
 
     def __init__(self, record: AuditRecord, prompts: Prompts) -> None:
         self._start = record.spent.model_copy()
+        self._due = verdict_due(record)
         self._prompts = prompts
         self._said: set[str] = set()
 
@@ -50,7 +52,8 @@ class Review:
             complaints["untested"] = {"statements": claimed}
         new = [name for name in complaints if name not in self._said]
         self._said.update(new)
-        return "\n\n".join(self._prompts.text(name, **complaints[name]) for name in new) or None
+        told = [self._prompts.text(name, verdict=self._due, **complaints[name]) for name in new]
+        return "\n\n".join(told) or None
 
 
 def share_spent(record: AuditRecord, start: Spent) -> float:
@@ -71,31 +74,33 @@ def share_spent(record: AuditRecord, start: Spent) -> float:
     )
 
 
-def close(record: AuditRecord, messages: list[ChatMessage]) -> None:
-    """End an audit whose auditor has stopped: where no report was taken, take the valid part of the best.
+def close(record: AuditRecord, messages: Sequence[ChatMessage], due: VerdictTool = "report") -> None:
+    """End an audit or a phase whose auditor has stopped: where no verdict was taken, take the valid part of the best.
 
     Args:
-        record: The audit's record.
-        messages: The whole conversation.
+        record: The audit's record, without the verdict.
+        messages: The conversation of the phase.
+        due: The verdict that was due.
     """
-    if record.report is not None:
-        return
     found = [report for given in _handed_in(messages) if (report := valid_part(record, record.answers, given))]
     if found:
         # The last of those that say most.
         best = max(enumerate(found), key=lambda one: (len(one[1].hypotheses), one[0]))[1]
-        hand_in(record, best)
-        record.report_mended = True
-    transcript().info({"report": "its valid part was taken" if found else "none given"}, source="audit_env")
+        if due == "interim":
+            hand_in_interim(record, best, mended=True)
+        else:
+            hand_in(record, best)
+            record.report_mended = True
+    transcript().info({due: "its valid part was taken" if found else "none given"}, source="audit_env")
 
 
-def _handed_in(messages: list[ChatMessage]) -> Iterator[Mapping[str, Any]]:
-    """What an auditor gave as its report, as a call or, where it never called a tool for it, in words."""
+def _handed_in(messages: Sequence[ChatMessage]) -> Iterator[Mapping[str, Any]]:
+    """What an auditor gave as its verdict, as a call or, where it never called a tool for it, in words."""
     for message in messages:
         if not isinstance(message, ChatMessageAssistant):
             continue
         for call in message.tool_calls or []:
-            if call.function == "report":
+            if call.function in get_args(VerdictTool):
                 yield call.arguments
         if not message.tool_calls and isinstance(said := object_in(message.text), dict):
             yield said

@@ -16,6 +16,8 @@ from inspect_ai.util import store_as
 
 from audit_env.auditors.llm.notebook import Notebook
 from audit_env.auditors.llm.prompts import Prompts
+from audit_env.game.brief import brief_phase
+from audit_env.game.phases import phases_of
 from audit_env.game.record import AuditRecord, Exchange
 from audit_env.tools.accounting import what_is_left
 from audit_env.tools.layout import LONGEST_PROMPT, one_line
@@ -87,6 +89,7 @@ def remembered(prompts: Prompts) -> str:
         readings=[(reading.id, one_line(reading.summary)) for reading in record.readings if reading.id in cited],
         exchanges=len(record.exchanges),
         left=what_is_left(record),
+        phase=brief_phase(record) if phases_of(record) else "",
     )
 
 

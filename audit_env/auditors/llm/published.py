@@ -21,6 +21,7 @@ from audit_env.auditors.llm.notebook import note
 from audit_env.auditors.llm.pacing import Pace
 from audit_env.auditors.llm.prompts import Prompts
 from audit_env.errors import ParameterError
+from audit_env.game.phases import refuse_phases
 from audit_env.game.record import AuditRecord
 from audit_env.tools import audit_tools
 from audit_env.tools.accounting import spent_up
@@ -42,11 +43,12 @@ async def play_published(state: AgentState, prompts: Prompts, tokens: int = TOKE
         The state, with the report, if there is one, in the record.
 
     Raises:
-        ParameterError: If the game asks for answers from a menu.
+        ParameterError: If the game asks for answers from a menu, or is played in phases.
     """
     record = store_as(AuditRecord)
     if record.answers != "open":
         raise ParameterError("The agent 'auditbench' answers in words: add  -T answers=open -T brief=planted.")
+    refuse_phases(record, "The agent 'auditbench'")
     record.protocol = "auditbench"
     *tools, _ = audit_tools(record.affordance, record.answers)
     written = _Written(record, prompts, tokens)
@@ -74,7 +76,8 @@ async def play_published(state: AgentState, prompts: Prompts, tokens: int = TOKE
         transcript().info({"protocol": "auditbench", "tokens": written.tokens, "of": tokens}, source="audit_env")
         state.messages.append(ChatMessageUser(content=prompts.text("auditbench_report")))
         state = await hand_in(state)
-        close(record, state.messages)
+        if record.report is None:
+            close(record, state.messages)
     return state
 
 
