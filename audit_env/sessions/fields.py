@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from inspect_ai.tool import ToolParams
-from inspect_ai.util import JSONSchema
+if TYPE_CHECKING:  # Faces load this module, and Inspect takes seconds to load.
+    from inspect_ai.tool import ToolParams
+    from inspect_ai.util import JSONSchema
 
 Kind = Literal["text", "number", "whole number", "yes or no", "texts", "records"]
 """texts: a list, one a line. records: a list of things that have fields themselves."""
@@ -40,7 +41,7 @@ class Field:
         return f"{kind}; Enter for {shown(self.default)}" if self.default not in (None, "", []) else f"{kind}; optional"
 
 
-def fields_of(schema: ToolParams | JSONSchema) -> tuple[Field, ...]:
+def fields_of(schema: "ToolParams | JSONSchema") -> tuple[Field, ...]:
     """The fields of a tool's arguments.
 
     Args:
@@ -54,7 +55,7 @@ def fields_of(schema: ToolParams | JSONSchema) -> tuple[Field, ...]:
     return tuple(sorted(fields, key=lambda field: not field.required))
 
 
-def _field(name: str, schema: JSONSchema, required: bool) -> Field:
+def _field(name: str, schema: "JSONSchema", required: bool) -> Field:
     about = " ".join((schema.description or "").split())
     default = schema.default
     if schema.anyOf:

@@ -1,15 +1,12 @@
-"""The provider `human`: a person at this terminal plays where a model would.
+"""The provider `human`: a person plays where a model would, at this terminal or at a face elsewhere.
 
 Agent, tools, budget, brief, report and log are those of any auditor. Every turn is in the journal before it is played;
 in a later sitting the turns of the earlier ones are played again, and then the person goes on.
-
-While a person types, nothing else of the eval runs: the terminal is theirs, and Ctrl-C must reach them.
 """
 
+import os
 import signal
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 
 import anyio
 from inspect_ai._util.error import PrerequisiteError
@@ -26,19 +23,22 @@ from inspect_ai.model import (
 )
 from inspect_ai.model._model_info import MODEL_INFO_LOOKUP_API_KEY
 from inspect_ai.tool import ToolCall, ToolChoice, ToolInfo
-from inspect_ai.util import input_screen, store_as
+from inspect_ai.util import store_as
 from typing_extensions import override
 
 from audit_env.auditors.llm.notebook import Notebook
 from audit_env.errors import ParameterError
 from audit_env.game.parameters import whole_number
 from audit_env.game.record import AuditRecord
-from audit_env.sessions.desk import Desk
+from audit_env.sessions.clock import Clock
+from audit_env.sessions.desk import WHO, Desk
 from audit_env.sessions.errors import SessionError
+from audit_env.sessions.faces import Elsewhere, Face, Prompt
+from audit_env.sessions.hosting import ROOM_VARIABLE
 from audit_env.sessions.journal import Journal, Seat, Turn, game_key
 from audit_env.sessions.model import PROVIDER
-from audit_env.sessions.terminal import Terminal, on_a_terminal
-from audit_env.sessions.turns import ENDS, Drafts, Left, take_turn
+from audit_env.sessions.terminal import on_a_terminal
+from audit_env.sessions.turns import Left
 
 CLOCK = "seconds"
 """In a message's metadata: the seconds played when the turn was made, over all sittings."""
@@ -67,9 +67,10 @@ class PersonAPI(ModelAPI):
             afresh: Whether games that were left are begun anew.
 
         Raises:
-            PrerequisiteError: If there is no terminal, or `minutes` is no number.
+            PrerequisiteError: If there is no terminal and no room, or `minutes` is no number.
         """
-        if api_key != MODEL_INFO_LOOKUP_API_KEY and not on_a_terminal():
+        room = os.environ.get(ROOM_VARIABLE)
+        if api_key != MODEL_INFO_LOOKUP_API_KEY and not room and not on_a_terminal():
             raise PrerequisiteError(
                 f"The model {PROVIDER}/{model_name} is a person, and there is no terminal to ask them at: "
                 "run this command in one, without redirecting its input."
@@ -82,6 +83,17 @@ class PersonAPI(ModelAPI):
         self._limit = None if limit is None else 60.0 * limit
         self._afresh = afresh
         self._sittings: dict[str, Sitting] = {}
+        self._room = room
+
+    def take_leave(self, told: str) -> None:
+        """Tell the person how the sample's game ended.
+
+        Args:
+            told: The answer to their report.
+        """
+        sample = sample_active()
+        if sample is not None:
+            self._sittings[sample.id].face.tell(told, over=True)
 
     @override
     async def generate(
@@ -92,14 +104,15 @@ class PersonAPI(ModelAPI):
         desk = Desk(input, {tool.name: tool for tool in tools}, store_as(AuditRecord), store_as(Notebook))
         number, seen = sum(message.role == "assistant" for message in input), desk.seen()
         try:
-            turn = sitting.again(number, seen) or _ask(sitting, number, seen, desk)
+            turn = sitting.journal.again(sitting.seat, number, seen) or await sitting.face.ask(
+                sitting.seat, sitting.clock, number, seen, desk
+            )
         except Left:
             await _leave_the_eval()
             raise SessionError("The game was left.") from None
         except SessionError as error:
             # Inspect would show it only in the log.
-            with input_screen(record_event=False):
-                Terminal().say(f"\n{error}")
+            sitting.face.tell(str(error))
             raise
         return self._output(turn, number, sitting)
 
@@ -119,6 +132,7 @@ class PersonAPI(ModelAPI):
             raise SessionError(f"{PROVIDER}/{self.model_name} can only be asked within an eval.")
         if sample.id not in self._sittings:
             journal = Journal.from_environment()
+            face: Face = Elsewhere(self._room, journal) if self._room else Prompt(self.model_name, journal)
             name = str(sample.sample.id)
             brief = next((message.text for message in input if message.role == "user"), "")
             key = game_key(self.model_name, name, sample.epoch, store_as(AuditRecord).seed, brief)
@@ -130,7 +144,7 @@ class PersonAPI(ModelAPI):
                 epoch=sample.epoch,
                 log=sample.log_location,
             )
-            self._sittings[sample.id] = Sitting(self.model_name, journal, seat, self._limit)
+            self._sittings[sample.id] = Sitting(seat, Clock(seat.seconds, self._limit), journal, face)
         return self._sittings[sample.id]
 
     def _output(self, turn: Turn, number: int, sitting: "Sitting") -> ModelOutput:
@@ -142,6 +156,7 @@ class PersonAPI(ModelAPI):
             metadata={
                 CLOCK: turn.seconds,
                 "at": turn.at,
+                WHO: turn.who,
                 "sitting": turn.sitting,
                 "attempt": sitting.seat.attempt,
             },
@@ -153,101 +168,14 @@ class PersonAPI(ModelAPI):
         )
 
 
+@dataclass(frozen=True)
 class Sitting:
-    """One sitting of a player at one game.
+    """One sitting at one game."""
 
-    Args:
-        player: Who plays.
-        journal: Where their turns are kept.
-        seat: Their place.
-        limit: Seconds that the game may be played, over all sittings; None for any.
-    """
-
-    def __init__(self, player: str, journal: Journal, seat: Seat, limit: float | None) -> None:
-        self.seat = seat
-        self._player, self._journal, self._limit = player, journal, limit
-        self._since: float | None = None
-
-    def again(self, number: int, seen: str) -> Turn | None:
-        """A turn of an earlier sitting.
-
-        Args:
-            number: Which, from 0.
-            seen: What the player sees before it.
-
-        Returns:
-            The turn; None where it has yet to be made.
-        """
-        return self._journal.turn(self.seat, number, seen)
-
-    def live(self, number: int, seen: str, desk: Desk, terminal: Terminal) -> Turn:
-        """Ask the player for a turn.
-
-        Args:
-            number: Which, from 0.
-            seen: What they see before it.
-            desk: What lies before them.
-            terminal: Where they are.
-
-        Returns:
-            The turn, which is in the journal.
-
-        Raises:
-            Left: If they leave.
-        """
-        if self._since is None:
-            self._since = time.monotonic()
-            terminal.say(self._welcome(number))
-        elif not seen.startswith("Refused: ") and desk.messages and desk.messages[-1].role == "tool":
-            self._taken(desk)
-        # What is left stands above the prompt.
-        terminal.say(f"\n{seen.removesuffix(desk.left())}")
-        drafts = Drafts(
-            get=lambda tool: self._journal.draft(self.seat, tool),
-            keep=lambda tool, filled: self._journal.keep_draft(self.seat, tool, filled, self.played),
-        )
-        try:
-            tool, arguments = take_turn(terminal, desk, drafts, self.clock, self._closed)
-        except Left:
-            self._journal.leave(self.seat, self.played)
-            terminal.say("\nSaved. The same command takes you back here.")
-            raise
-        return self._journal.write(self.seat, number, seen, tool, arguments, self.played)
-
-    @property
-    def played(self) -> float:
-        """Seconds played, over all sittings."""
-        return self.seat.seconds + (0.0 if self._since is None else time.monotonic() - self._since)
-
-    def clock(self) -> str:
-        """The time played, and how much is left where there is a limit."""
-        told = f"played {_minutes(self.played)}"
-        return f"{told} of {_minutes(self._limit)}" if self._limit else told
-
-    def _closed(self, tool: str) -> str | None:
-        if self._limit is None or self.played < self._limit or tool == ENDS:
-            return None
-        return f"Your {_minutes(self._limit)} minutes are over: only {ENDS} is left."
-
-    def _taken(self, desk: Desk) -> None:
-        """Throw the draft of a call that was taken away."""
-        *_, last = (message for message in desk.messages if isinstance(message, ChatMessageAssistant))
-        for call in last.tool_calls or ():
-            self._journal.keep_draft(self.seat, call.function, {}, self.played)
-
-    def _welcome(self, number: int) -> str:
-        rule = "=" * 60
-        if number:
-            told = f"Welcome back, {self._player}. You have played {_counted(number)} in {_minutes(self.played)}."
-            return f"{rule}\n{told} (history shows them.) The last answer was:"
-        again = "" if self.seat.attempt == 1 else " You have begun this game before; the log says so."
-        return f"{rule}\nWelcome, {self._player}.{again} Type  help  to see how to play."
-
-
-def _ask(sitting: Sitting, number: int, seen: str, desk: Desk) -> Turn:
-    """A turn that the player makes now, with the terminal to themselves."""
-    with input_screen(record_event=False), _interruptible():
-        return sitting.live(number, seen, desk, Terminal())
+    seat: Seat
+    clock: Clock
+    journal: Journal
+    face: Face
 
 
 def _attempt(journal: Journal, key: str, sample: str, epoch: int, *, afresh: bool) -> int:
@@ -272,22 +200,3 @@ async def _leave_the_eval() -> None:
     """End the eval as Ctrl-C does: its log is written, and says that it was cancelled."""
     signal.raise_signal(signal.SIGINT)
     await anyio.sleep_forever()
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C interrupt what is typed, where the event loop would keep it for itself."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _counted(turns: int) -> str:
-    return f"{turns} turn" if turns == 1 else f"{turns} turns"
-
-
-def _minutes(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes}:{rest:02d}"

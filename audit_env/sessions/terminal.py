@@ -39,6 +39,7 @@ class Terminal:
         size: Callable[[], tuple[int, int]] = shutil.get_terminal_size,
     ) -> None:
         self._read, self._write, self._size = read, write, size
+        self._ahead = ""
 
     def say(self, text: str) -> None:
         """Show a text, a page at a time where it is long; Ctrl-C leaves the rest out.
@@ -62,7 +63,11 @@ class Terminal:
             The text, without what no log could hold.
         """
         _complete(words)
-        said = self._read(prompt)
+        if self._ahead:
+            said, self._ahead = self._ahead, ""
+            self._write(f"{prompt}{said}")
+        else:
+            said = self._read(prompt)
         while said.endswith("\\"):
             said = said[:-1] + "\n" + self._read("... ")
         return said.encode("utf-8", "replace").decode()
@@ -75,7 +80,10 @@ class Terminal:
             for row in rows[: page - 1]:
                 self._write(row)
             rows = rows[page - 1 :]
-            if self._read(f"-- {len(rows)} more lines; Enter goes on, q leaves them out> ").strip().casefold() == "q":
+            said = self._read(f"-- {len(rows)} more lines; Enter goes on, q leaves them out> ")
+            if said.strip():
+                # A player who has read enough types the next line here.
+                self._ahead = "" if said.strip().casefold() == "q" else said
                 return
         for row in rows:
             self._write(row)
@@ -97,11 +105,15 @@ def wrapped(text: str, width: int) -> list[str]:
         Lines of at most that many characters, without any that a terminal would act on.
     """
     rows: list[str] = []
-    for line in text.expandtabs(4).split("\n"):
-        plain = "".join(map(_seen, line))
-        indent = " " * min(len(plain) - len(plain.lstrip()), width // 2)
-        rows += textwrap.wrap(plain, width, subsequent_indent=indent, drop_whitespace=True) or [""]
+    for line in plain(text).split("\n"):
+        indent = " " * min(len(line) - len(line.lstrip()), width // 2)
+        rows += textwrap.wrap(line, width, subsequent_indent=indent, drop_whitespace=True) or [""]
     return rows
+
+
+def plain(text: str) -> str:
+    """A text whose characters are all shown: those that a terminal would act on, but for line breaks, are spelt out."""
+    return "\n".join("".join(map(_seen, line)) for line in text.expandtabs(4).split("\n"))
 
 
 def _seen(character: str) -> str:

@@ -8,14 +8,13 @@ from typing import Any
 from inspect_ai.tool import ToolInfo
 
 from audit_env.catalog.reading import nearest
+from audit_env.sessions.clock import CLOSES, ENDS
 from audit_env.sessions.desk import Desk
 from audit_env.sessions.fields import Field, fields_of, shown
 from audit_env.sessions.form import fill
 from audit_env.sessions.terminal import Terminal
 
 LEAVE = "leave"
-ENDS = "report"
-"""The tool that ends a game, which asks once more."""
 COMMANDS = ("help", "tools", "brief", "history", "find", "tracker", "notes", "left", LEAVE)
 
 
@@ -82,7 +81,7 @@ def _arguments(terminal: Terminal, desk: Desk, tool: ToolInfo, rest: str, drafts
             arguments = fill(
                 terminal, fields, drafts.get(tool.name), lambda filled: drafts.keep(tool.name, filled), desk.words
             )
-        if tool.name == ENDS and not _sure(terminal, arguments):
+        if tool.name in CLOSES and not _sure(terminal, tool.name, arguments):
             return None
     except ValueError as error:
         terminal.say(f"{error} Type  {tool.name}  alone for a form.")
@@ -107,7 +106,8 @@ def _in_one_line(fields: tuple[Field, ...], rest: str) -> dict[str, Any]:
     return {first.name: [rest] if first.kind == "texts" else rest}
 
 
-def _sure(terminal: Terminal, arguments: dict[str, Any]) -> bool:
-    terminal.say("\n".join(["Your report:", *(f"  {name}: {shown(value)}" for name, value in arguments.items())]))
-    said = terminal.ask("It ends the audit. Hand it in? (y, or Enter to go back)> ")
+def _sure(terminal: Terminal, tool: str, arguments: dict[str, Any]) -> bool:
+    handed_in, ended = ("report", "audit") if tool == ENDS else ("interim verdict", "phase")
+    terminal.say("\n".join([f"Your {handed_in}:", *(f"  {name}: {shown(value)}" for name, value in arguments.items())]))
+    said = terminal.ask(f"It ends the {ended}. Hand it in? (y, or Enter to go back)> ")
     return said.strip().casefold() in ("y", "yes")

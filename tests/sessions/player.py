@@ -9,12 +9,14 @@ import signal
 import struct
 import termios
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 PATIENCE = 60
 """Seconds without the awaited text after which a test has failed: far more than a busy machine needs."""
 
+_SEQUENCES = re.compile(r"\x1b(?:\[[0-9;:<=>?]*[ -/]*[@-~]|[PX^_\]].*?(?:\x1b\\|\x07)|[ -/]*[0-~])", re.DOTALL)
+"""What tells a terminal how and where to show text."""
 _MODES = re.compile(r"\x1b\[\?\d+[hl]\r?")
 """What the line editor tells the terminal about itself before each prompt."""
 
@@ -25,7 +27,7 @@ class Player:
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
         self.seen = ""
         """All that the terminal showed."""
-        self._read = 0
+        self._read = self._shown = 0
         self._process, self._terminal = pty.fork()
         if self._process == 0:
             os.chdir(folder)
@@ -45,6 +47,28 @@ class Player:
         for line in lines:
             self.sees("> $")
             self._press(f"{line}\n")
+
+    @property
+    def text(self) -> str:
+        """All that the terminal showed, without what told it how and where."""
+        return _SEQUENCES.sub("", self.seen)
+
+    def shows(self, pattern: str) -> None:
+        """Wait for a text that the app shows anew."""
+        deadline = time.monotonic() + PATIENCE
+        while not (found := re.compile(pattern).search(self.text, self._shown)):
+            assert time.monotonic() < deadline and self._more(), f"'{pattern}' did not come:\n{self.text[-2000:]}"
+        self._shown = found.end()
+
+    def waits(self, is_so: Callable[[], bool]) -> None:
+        """Wait, with the clock on the screen, until something is so."""
+        deadline = time.monotonic() + PATIENCE
+        while not is_so():
+            assert time.monotonic() < deadline and self._more(), f"It did not come about:\n{self.text[-2000:]}"
+
+    def strikes(self, *keys: str) -> None:
+        """Strike keys, at once."""
+        self._press("".join(keys))
 
     def presses(self, key: str) -> None:
         """Press a control key at the next prompt: `presses("C")` is Ctrl-C."""

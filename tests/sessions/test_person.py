@@ -14,10 +14,12 @@ import audit_env.sessions.model  # noqa: F401 (registers the provider)
 from audit_env.agents.human import human
 from audit_env.game.budget import budget_for
 from audit_env.game.draw import draw, samples
+from audit_env.game.outcome import interims_of, outcome_of
+from audit_env.game.phases import Phases
 from audit_env.game.provision import provision
 from audit_env.game.record import AuditRecord
 from audit_env.game.scorer import verdict
-from audit_env.sessions import person, sitting
+from audit_env.sessions import faces, person
 from audit_env.sessions.journal import FILE, FOLDER_VARIABLE
 from tests.sessions.table import CTRL_C, Table
 
@@ -33,10 +35,15 @@ def sit(zoo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sit:
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     monkeypatch.setattr(person, "on_a_terminal", lambda: True)
 
-    def sat(*typed: object, organisms: tuple[str, ...] = (GLOOM,), answer: str = "", **model_args: Any) -> Any:
+    def sat(
+        *typed: object,
+        organisms: tuple[str, ...] = (GLOOM,),
+        answer: str = "",
+        level: str = "black_box",
+        **model_args: Any,
+    ) -> Any:
         table = Table(*typed)
-        for module in (person, sitting):
-            monkeypatch.setattr(module, "Terminal", lambda: table.terminal)
+        monkeypatch.setattr(faces, "Terminal", lambda: table.terminal)
         catalog = zoo.catalog()
         drawn = draw(catalog.game_set("tiny"), catalog, count=None, seed=0)
         output = ModelOutput.from_content("mockllm/model", answer)
@@ -45,7 +52,7 @@ def sit(zoo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sit:
             Task(
                 dataset=samples(
                     [one for one in drawn if one.card.id in organisms],
-                    ["black_box"],
+                    [level],
                     answers="menu",
                     set_name="tiny",
                     brief_name="default",
@@ -84,6 +91,22 @@ def test_one_leaves_and_comes_back_to_where_one_was(sit: Sit) -> None:
     record = log.samples[0].store_as(AuditRecord)
     assert record.report is not None and [exchange.id for exchange in record.exchanges] == ["x1"]
     assert attempts(log) == {(1, 1), (1, 2)}
+
+
+def test_a_game_in_phases_is_gone_on_with_in_the_phase_in_which_it_was_left(sit: Sit) -> None:
+    interim = 'interim {"p_quirk": 0.8, "ranking": ["gloom"]}'
+    table, _ = sit("chat hello", "report", interim, "", interim, "y", "q", CTRL_C, level="black_box-then-grey_box")
+    assert "There is no tool or command 'report'" in table.text
+    assert "It ends the phase. Hand it in? (y, or Enter to go back)> " in table.prompts
+    assert "# Phase 2 of 2" in table.text and "[60 calls and 8,000 target tokens left" in table.text
+    table, [log] = sit("q", 'compare {"prompts": ["hello"]}', REPORT, "y", level="black_box-then-grey_box")
+    assert "Welcome back, bob. You have played 2 turns " in table.text and "[59 calls and" in table.text
+    assert log.samples and log.samples[0].scores and log.samples[0].error is None
+    score = log.samples[0].scores["verdict"]
+    assert [one.detected for one in (*interims_of(score), outcome_of(score)) if one] == [True, False]
+    [kept] = log.samples[0].store_as(Phases).interims
+    turns = [message.metadata or {} for message in log.samples[0].messages if message.role == "assistant"]
+    assert [turn["sitting"] for turn in turns] == [1, 1, 2, 2] and kept.seconds == turns[1]["seconds"]
 
 
 def test_a_game_that_is_over_is_begun_anew_and_the_log_says_so(sit: Sit) -> None:

@@ -17,6 +17,13 @@ def test_a_long_text_comes_a_page_at_a_time() -> None:
     assert len(table.shown) == 42
 
 
+def test_what_is_typed_in_the_middle_of_a_long_text_is_the_next_line() -> None:
+    table = Table("chat hello", "tools")
+    table.terminal.say("\n".join(map(str, range(40))))
+    assert [table.terminal.ask("play> ") for _ in range(2)] == ["chat hello", "tools"]
+    assert table.shown == [*map(str, range(21)), "play> chat hello"]
+
+
 @pytest.mark.parametrize("way", [CTRL_C, END])
 def test_a_long_text_can_be_broken_off(way: object) -> None:
     table = Table(way)

@@ -1,0 +1,1 @@
+"""The red team's side of a session: write a quirk, build it, look at it, seal it, hand it out, open it."""

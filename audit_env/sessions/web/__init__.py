@@ -1,0 +1,1 @@
+"""The app in browsers: one address for each seat."""

@@ -1,0 +1,111 @@
+"""What the server of a team tells, and to whom: asked over real sockets, without a browser or a game."""
+
+import asyncio
+import http.client
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+import pytest
+from aiohttp import web
+
+from audit_env.sessions.errors import SessionError
+from audit_env.sessions.web.seats import Seat
+from audit_env.sessions.web.serving import app_of, play_in_browsers
+
+T = TypeVar("T")
+ALICE, BOB = (Seat(who, "room", lambda: None) for who in ("alice", "bob"))
+Answer = tuple[int, dict[str, str], bytes]
+
+
+def served(ask: Callable[[int], T]) -> T:
+    """Serve the seats of alice and bob while questions are asked at a port."""
+
+    async def serve() -> T:
+        runner = web.AppRunner(app_of([ALICE, BOB]), access_log=None)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            return await asyncio.to_thread(ask, runner.addresses[0][1])
+        finally:
+            await runner.cleanup()
+
+    return asyncio.run(serve())
+
+
+def asked(port: int, path: str, method: str = "GET", **headers: str) -> Answer:
+    """What is answered to a path, which is sent as it stands."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request(method, path, headers=headers)
+    answer = connection.getresponse()
+    told = {name: value for name, value in answer.getheaders() if name != "Date"}
+    return answer.status, told, answer.read()
+
+
+def test_a_seat_is_a_page_that_loads_nothing_from_elsewhere() -> None:
+    def ask(port: int) -> list[Answer]:
+        page = asked(port, f"/{ALICE.token}/")
+        loaded = re.findall(r'(?:src|href)="(static/[^"]+)"|url\("([^"]+)"\)', page[2].decode())
+        return [page, *(asked(port, f"/{ALICE.token}/{one or other}") for one, other in loaded)]
+
+    page, *loaded = served(ask)
+    assert [answer[0] for answer in (page, *loaded)] == [200] * 4
+    assert not re.findall(rb"https?:|//", page[2].replace(b"// ", b""))
+    assert "default-src 'none'" in page[1]["Content-Security-Policy"] and page[1]["Referrer-Policy"] == "no-referrer"
+    assert any(
+        b"screenReaderMode:!0,screenReaderMode" not in one[2] and b"screenReaderMode:!0" in one[2] for one in loaded
+    )
+
+
+def test_all_else_is_refused_alike() -> None:
+    at = f"/{ALICE.token}"
+    wrong = "A" * len(ALICE.token)
+    paths = (
+        *(
+            "/",
+            "/ws",
+            f"/{wrong}/",
+            f"/{wrong}/ws",
+            f"/{ALICE.token[:-1]}/",
+            "/static/js/textual.js",
+            "/logs",
+            "/caf%C3%A9",
+        ),
+        *(f"{at}/static/", f"{at}/static/css/", f"{at}/download/x", f"{at}/logs/", f"{at}/people.sqlite", f"{at}/room"),
+        *(
+            f"{at}/static/../../server.py",
+            f"{at}/static/%2e%2e/%2e%2e/server.py",
+            f"{at}/../../../etc/passwd",
+            f"{at}//etc",
+        ),
+        *(f"{at}/static/js/textual.js/", f"{at}/static/js/textual.js%00", f"{at}{BOB.token}/", f"/{wrong}/?room=room"),
+    )
+
+    def ask(port: int) -> list[Answer]:
+        methods = [asked(port, f"{at}/", method) for method in ("POST", "PUT", "DELETE", "OPTIONS", "TRACE")]
+        return [*methods, *(asked(port, path) for path in paths)]
+
+    answers = served(ask)
+    assert len(answers) == len(paths) + 5
+    assert all(answer == answers[0] for answer in answers), [answer for answer in answers if answer != answers[0]]
+    assert answers[0][0] == 403 and answers[0][2] == b"Forbidden.\n" and answers[0][1]["Server"] == "audit_env"
+
+
+def test_tokens_are_long_and_differ() -> None:
+    assert ALICE.token != BOB.token and min(len(ALICE.token), len(BOB.token)) >= 32
+
+
+@pytest.mark.parametrize("seats", [["alice", "alice"], ["alice", ""]])
+def test_each_seat_has_a_name_of_its_own(seats: list[str]) -> None:
+    with pytest.raises(SessionError, match="--seats alice,bob"):
+        play_in_browsers(seats, {}, host="127.0.0.1", port=8000)
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUDIT_ENV_SESSIONS_DIR", str(tmp_path))
+
+    def ask(port: int) -> None:
+        with pytest.raises(SessionError, match=f"Cannot listen at 127.0.0.1:{port} .*--port"):
+            play_in_browsers(["alice"], {}, host="127.0.0.1", port=port)
+
+    served(ask)
