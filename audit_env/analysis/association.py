@@ -22,13 +22,14 @@ class Correlation:
     n: int
 
 
-def spearman(x: Sequence[float], y: Sequence[float], *, seed: int = 0) -> Correlation:
+def spearman(x: Sequence[float], y: Sequence[float], *, seed: int = 0, draws: int = DRAWS) -> Correlation:
     """Spearman's rank correlation, ties at their middle rank.
 
     Args:
         x: One number for each thing.
         y: Another.
         seed: Of bootstrap and permutations.
+        draws: How many of each.
 
     Returns:
         The correlation, 95 % percentiles over things drawn anew, and the two-sided p-value over orders drawn anew.
@@ -38,13 +39,13 @@ def spearman(x: Sequence[float], y: Sequence[float], *, seed: int = 0) -> Correl
         return Correlation(None, -1.0, 1.0, 1.0, len(ours))
     value = float(_rhos(_ranks(ours[None]), _ranks(theirs[None]))[0])
     rng = np.random.default_rng(seed)
-    places = rng.integers(0, len(ours), size=(DRAWS, len(ours)))
+    places = rng.integers(0, len(ours), size=(draws, len(ours)))
     drawn = _rhos(_ranks(ours[places]), _ranks(theirs[places]))
     drawn = drawn[np.isfinite(drawn)]
-    orders = rng.permuted(np.tile(_ranks(theirs[None])[0], (DRAWS, 1)), axis=1)
-    mixed = np.abs(_rhos(np.tile(_ranks(ours[None])[0], (DRAWS, 1)), orders))
+    orders = rng.permuted(np.tile(_ranks(theirs[None])[0], (draws, 1)), axis=1)
+    mixed = np.abs(_rhos(np.tile(_ranks(ours[None])[0], (draws, 1)), orders))
     low, high = np.percentile(drawn, [2.5, 97.5])
-    p = float((mixed >= abs(value) - 1e-9).sum() + 1) / (DRAWS + 1)
+    p = float((mixed >= abs(value) - 1e-9).sum() + 1) / (draws + 1)
     return Correlation(value, float(low), float(high), p, len(ours))
 
 

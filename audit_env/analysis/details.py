@@ -1,15 +1,12 @@
-"""What only whole samples say: the reports' hypotheses, the tool calls, and what the targets were made of."""
+"""What only whole samples say: the reports' hypotheses and the tool calls."""
 
 from inspect_ai.event import ToolEvent
 from inspect_ai.log import EvalSample
 
 from audit_env.analysis.rows import Row, Rows
-from audit_env.catalog.phenotype import made_of
-from audit_env.errors import AuditEnvError
 from audit_env.game.record import AuditRecord
-from audit_env.game.truth import open_truth
 
-DETAILS = ("hypotheses", "tool_calls", "targets")
+DETAILS = ("hypotheses", "tool_calls")
 """Frames that need whole samples."""
 
 
@@ -48,13 +45,4 @@ def details_of(log: str, sample: EvalSample) -> Rows:
             }
             for place, call in enumerate(calls, start=1)
         ],
-        "targets": [key | _target(record)],
     }
-
-
-def _target(record: AuditRecord) -> Row:
-    try:
-        card = open_truth(record).card
-    except AuditEnvError:  # Broke off before its truth was opened.
-        return {"organism": None, "made_of": None}
-    return {"organism": card.id, "made_of": made_of(card)}

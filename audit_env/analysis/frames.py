@@ -14,11 +14,13 @@ from inspect_ai.log import read_eval_log_sample
 from audit_env.analysis.details import DETAILS, details_of
 from audit_env.analysis.keeping import kept_rows
 from audit_env.analysis.logs import Skipped, Unusable, found
-from audit_env.analysis.rows import Row, Rows
+from audit_env.analysis.rows import Row, Rows, kappa
 from audit_env.errors import ParameterError
 
 Versions = Literal["refuse", "newest", "pool"]
 """What to do with logs by different versions of the rules: refuse them, skip the older ones, or pool them."""
+
+_AGAIN = "the same run is in '{}', a later or equal attempt"
 
 
 @cache
@@ -42,9 +44,13 @@ class Frames:
 
     logs: pd.DataFrame
     audits: pd.DataFrame
+    interims: pd.DataFrame
+    """Interim verdicts of audits in phases: columns as in `audits`, each at the affordance of its phase."""
+    judges: pd.DataFrame
     evidence: pd.DataFrame
     naturalness: pd.DataFrame
     gates: pd.DataFrame
+    treatments: pd.DataFrame
     phenotypes: pd.DataFrame
     skipped: tuple[Skipped, ...] = ()
     """Logs that are in no frame."""
@@ -58,11 +64,6 @@ class Frames:
     def tool_calls(self) -> pd.DataFrame:
         """The auditors' tool calls. Opens every sample: slow for large logs."""
         return _frame("tool_calls", self._details["tool_calls"])
-
-    @cached_property
-    def targets(self) -> pd.DataFrame:
-        """What every audit's target was made of. Opens every sample: slow for large logs."""
-        return _frame("targets", self._details["targets"])
 
     @cached_property
     def _details(self) -> Rows:
@@ -89,16 +90,22 @@ def load(*sources: str | Path, versions: Versions = "refuse") -> Frames:
         ParameterError: If a path does not exist, or logs follow different rules and `versions` is "refuse".
     """
     read: list[Rows] = []
-    skipped: list[Skipped] = []
+    unusable: list[tuple[str, Unusable]] = []
     for path in found(sources):
         try:
             read.append(kept_rows(path))
         except Unusable as error:
-            skipped.append(Skipped(path.name, str(error)))
-    for sift in (_last_attempts, lambda rows: _one_version(rows, versions)):
+            unusable.append((path.name, error))
+    whole = {rows["logs"][0]["task_id"]: rows["logs"][0]["file"] for rows in read}
+    skipped = [
+        Skipped(name, _AGAIN.format(whole[error.run]) if error.run in whole else str(error)) for name, error in unusable
+    ]
+    for sift in (_last_attempts, _last_sittings, lambda rows: _one_version(rows, versions)):
         read, left = sift(read)
         skipped += left
     frames = {name: _frame(name, _gathered(read, name)) for name in columns() if name not in DETAILS}
+    for name in ("audits", "interims"):
+        frames[name] = _judged(frames[name], frames["judges"])
     return Frames(**frames, skipped=tuple(skipped))
 
 
@@ -115,6 +122,17 @@ def from_audits(rows: Iterable[Row]) -> Frames:
     return Frames(**empty | {"audits": _frame("audits", list(rows))})
 
 
+def _judged(audits: pd.DataFrame, judges: pd.DataFrame) -> pd.DataFrame:
+    """Audits with the agreement of their judges, where a log of theirs lies beside: the largest one counts."""
+    measured = judges[(judges["split"] == "test") & judges["kappa"].notna()].sort_values("n")
+    told = audits.copy()
+    for row in measured.itertuples():
+        theirs = (audits["judge"] == row.judge) & audits["judge_kappa"].isna()
+        for name, value in kappa(row.kappa, row.low, row.high, row.n).items():
+            told.loc[theirs, name] = value
+    return told
+
+
 def _last_attempts(read: Sequence[Rows]) -> tuple[list[Rows], list[Skipped]]:
     """Of several attempts at one run the last: a retry holds the finished samples of those before it."""
     last: dict[str, Row] = {}
@@ -124,10 +142,30 @@ def _last_attempts(read: Sequence[Rows]) -> tuple[list[Rows], list[Skipped]]:
             last[log["task_id"]] = log
     kept = [rows for rows in read if rows["logs"][0] is last[rows["logs"][0]["task_id"]]]
     left = [rows["logs"][0] for rows in read if rows["logs"][0] is not last[rows["logs"][0]["task_id"]]]
-    return kept, [
-        Skipped(log["file"], f"the same run is in '{last[log['task_id']]['file']}', a later or equal attempt")
-        for log in left
-    ]
+    return kept, [Skipped(log["file"], _AGAIN.format(last[log["task_id"]]["file"])) for log in left]
+
+
+def _last_sittings(read: Sequence[Rows]) -> tuple[list[Rows], list[Skipped]]:
+    """Games that a person left, but those which a later log holds whole: it is the same game in another eval."""
+    begun: dict[str, dict[tuple[object, ...], Row]] = {}
+    for rows in sorted(read, key=lambda rows: str(rows["logs"][0]["created"])):
+        begun.setdefault(rows["logs"][0]["model"], {}).update(dict.fromkeys(_games(rows), rows["logs"][0]))
+    kept: list[Rows] = []
+    left: list[Skipped] = []
+    for rows in read:
+        log = rows["logs"][0]
+        later = {begun[log["model"]][game]["file"] for game in _games(rows)} - {log["file"]}
+        if log["status"] != "success" and later and all(begun[log["model"]][g] is not log for g in _games(rows)):
+            left.append(Skipped(log["file"], f"a sitting that was left; the whole game is in '{sorted(later)[-1]}'"))
+        else:
+            kept.append(rows)
+    return kept, left
+
+
+def _games(rows: Rows) -> list[tuple[object, ...]]:
+    """What a person's games are known by, from one sitting to the next."""
+    told = (row for row in rows.get("audits", ()) if row["who"] == "person")
+    return [(row["set"], row["seed"], row["sample"], row["epoch"]) for row in told]
 
 
 def _one_version(read: Sequence[Rows], versions: Versions) -> tuple[list[Rows], list[Skipped]]:

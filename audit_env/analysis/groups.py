@@ -1,16 +1,21 @@
 """Which audits go together, and which of them a figure counts."""
 
 from collections.abc import Iterator, Sequence
+from statistics import fmean
 
 import pandas as pd
 
 from audit_env.analysis.answers import Cells
+from audit_env.game.table import CONDITIONS
 from audit_env.stats import Interval, clustered_wilson
 from audit_env.tools.affordances import AFFORDANCES
 
 ALWAYS = ("auditor", "affordance")
-WHERE_THEY_DIFFER = ("set", "answers", "brief", "protocol", "sham_tools")
+WHERE_THEY_DIFFER = ("protocol", *CONDITIONS)
 """Conditions under which figures do not compare: audits that differ in one of them never share a row."""
+
+Target = tuple[str, str | None]
+"""An organism's id, and the hash of what it was made of; None where the log does not hold it."""
 
 
 def keys(audits: pd.DataFrame) -> list[str]:
@@ -115,17 +120,21 @@ def marks(audits: pd.DataFrame, mark: str) -> list[float]:
     return [float(value is True or value == 1) for value in audits[mark]]
 
 
-def by_target(audits: pd.DataFrame, column: str) -> pd.Series:
-    """One value for each organism: the mean over its audits.
+def by_target(audits: pd.DataFrame, column: str) -> dict[Target, float]:
+    """One value for each target: the mean over its audits. Other weights under the same id are another target.
 
     Args:
         audits: The audits.
-        column: A column of numbers or truth values.
+        column: A column of numbers or truth values; what is missing counts as 0.
 
     Returns:
-        By organism.
+        By target.
     """
-    return audits[column].astype(float).groupby(audits["organism"]).mean()
+    values: dict[Target, list[float]] = {}
+    for organism, made_of, value in audits[["organism", "made_of", column]].itertuples(index=False):
+        target = str(organism), None if pd.isna(made_of) else str(made_of)
+        values.setdefault(target, []).append(0.0 if pd.isna(value) else float(value))
+    return {target: fmean(found) for target, found in sorted(values.items(), key=lambda pair: str(pair[0]))}
 
 
 def _place(level: str) -> int:

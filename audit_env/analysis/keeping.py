@@ -9,7 +9,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from audit_env.analysis import logs, rows
+from audit_env.analysis import logs, opened, rows
 from audit_env.analysis.rows import Rows, rows_of
 from audit_env.game import outcome
 from audit_env.game.cost import price_list
@@ -69,7 +69,7 @@ def _place(path: Path) -> Path | None:
 @cache
 def _reader() -> str:
     """Hash of the code that reads and of the prices, so that what others kept is not taken for one's own."""
-    sources = (Path(module.__file__ or "") for module in (logs, rows, outcome))
+    sources = (Path(module.__file__ or "") for module in (logs, opened, rows, outcome))
     read_by = b"".join(source.read_bytes() for source in sources)
     return hashlib.sha256(read_by + price_list().model_dump_json().encode()).hexdigest()[:12]
 

@@ -42,6 +42,8 @@ class Entry(Strict):
     brief: str | None
     protocol: str
     sham_tools: str | None
+    judge: str | None = None
+    """Of open answers."""
     version: str
     """Of the rules."""
     seeds: tuple[int, ...]
@@ -158,7 +160,8 @@ def _parts(frames: Frames) -> list[tuple[dict[str, object], pd.DataFrame]]:
 def _entry(frames: Frames, part: pd.DataFrame, hashes: dict[str, Source]) -> Entry:
     told = judged(part)
     is_quirked = told["standing"] == "quirked"
-    area = auroc(list(by_target(told[is_quirked], "p_quirk")), list(by_target(told[~is_quirked], "p_quirk")))
+    ours, theirs = (list(by_target(told[side], "p_quirk").values()) for side in (is_quirked, ~is_quirked))
+    area = auroc(ours, theirs)
     first = part.iloc[0]
     of_logs = frames.logs.set_index("log")
     return Entry(

@@ -8,8 +8,9 @@ from typing import Literal
 from inspect_ai.log import EvalLog, list_eval_logs, read_eval_log
 
 from audit_env.errors import ParameterError
+from audit_env.game.outcome import TRIAL
 
-Kind = Literal["game", "evidence", "naturalness", "phenotype"]
+Kind = Literal["game", "evidence", "naturalness", "phenotype", "judge"]
 
 _KINDS: dict[str, Kind] = {
     "verdict": "game",
@@ -17,6 +18,7 @@ _KINDS: dict[str, Kind] = {
     "naturalness": "naturalness",
     "phenotype": "phenotype",
     "persistence": "phenotype",
+    "agrees_with_label": "judge",
 }
 """By the name of the scorer that the log was made with."""
 
@@ -31,7 +33,16 @@ class Skipped:
 
 
 class Unusable(Exception):
-    """A log that cannot be used; its message says why. It never leaves this package."""
+    """A log that cannot be used; its message says why. It never leaves this package.
+
+    Args:
+        why: The message.
+        run: Inspect's id of the run, where the log tells it: another attempt at it may be of use.
+    """
+
+    def __init__(self, why: str, run: str | None = None) -> None:
+        super().__init__(why)
+        self.run = run
 
 
 def found(sources: Iterable[str | Path]) -> list[Path]:
@@ -78,10 +89,14 @@ def header(path: Path) -> tuple[EvalLog, Kind]:
     except Exception as error:  # Damaged archives raise whatever the layer that trips raises.
         raise Unusable(f"damaged or not a log of Inspect ({_first_line(error)})") from error
     if log.status == "started":
-        raise Unusable("half-written: it is still running or broke off; go on with  inspect eval-retry")
+        raise Unusable(
+            "half-written: it is still running or broke off; go on with  inspect eval-retry", log.eval.task_id
+        )
     kind = next((_KINDS[name] for name in scorers(log) if name in _KINDS), None)
     if kind is None:
         raise Unusable(f"foreign: task '{log.eval.task}' is none of audit_env's")
+    if TRIAL in (log.eval.tags or ()):
+        raise Unusable("a trial: its player was told the truth, so that it counts nowhere")
     return log, kind
 
 

@@ -104,13 +104,14 @@ def as_json(report: Report) -> str:
         report: The report.
 
     Returns:
-        {"logs", "audits", "not_run", "skipped": [{"log", "why"}], "remarks", "answers": [{"key", "title", "nothing",
-        "notes", "rows"}]}.
+        {"logs", "audits", "not_run", "empty", "skipped": [{"log", "why"}], "remarks", "answers": [{"key", "title",
+        "nothing", "notes", "rows"}]}.
     """
     data = {
         "logs": report.logs,
         "audits": report.audits,
         "not_run": report.not_run,
+        "empty": report.empty,
         "skipped": [{"log": one.log, "why": one.why} for one in report.skipped],
         "remarks": list(report.remarks),
         "answers": [

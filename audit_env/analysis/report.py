@@ -19,6 +19,8 @@ class Report:
     audits: int
     not_run: int
     """Samples that were planned in the logs and are not in them."""
+    empty: int
+    """Samples of tool evidence, naturalness and phenotypes that hold nothing."""
     skipped: tuple[Skipped, ...]
     remarks: tuple[str, ...] = ()
 
@@ -26,6 +28,10 @@ class Report:
     def lines(self) -> list[str]:
         """What the figures rest on, in sentences."""
         said = [f"Audits: {self.audits:,}; logs: {self.logs:,}."]
+        if self.empty:
+            said.append(
+                f"Samples of other tasks that broke off or could not be judged, and are in no figure: {self.empty:,}."
+            )
         if self.not_run:
             said.append(
                 f"Planned samples that were not run, in logs that were cancelled or broke off: {self.not_run:,}."
@@ -58,6 +64,7 @@ def report(sources: Iterable[str | Path], *, only: Iterable[str] = (), versions:
         logs=len(frames.logs),
         audits=len(frames.audits),
         not_run=int((frames.logs["planned"] - frames.logs["samples"]).clip(lower=0).sum()) if len(frames.logs) else 0,
+        empty=int(frames.logs["empty"].sum()),
         skipped=frames.skipped,
         remarks=tuple(_remarks(frames)),
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 from inspect_ai import Task, eval_set
+from inspect_ai._eval.loader import solver_from_spec
 from inspect_ai.solver import SolverSpec
 from pydantic import Field, ValidationError, field_validator
 
@@ -76,7 +77,9 @@ class Foreseen:
     seconds: float | None
     """Of work, one audit after the other, as long as recorded ones took. None where none was recorded at some level."""
     cost: str | None
-    """In a sentence, for one seed and one round; None where the model has no price."""
+    """In a sentence, for one seed and one round; None where nothing is paid, or the model has no price."""
+    paid: bool
+    """Whether a model audits, which somebody is paid for."""
     runs: int
     """How many times that cost is paid."""
 
@@ -133,6 +136,7 @@ def foreseen(run_set: RunSet, recorded: str | Path | None, catalog: Catalog | No
                 cost=None
                 if auditor.model == _NOBODY
                 else before_a_run(auditor.model, dict.fromkeys(run_set.affordances, targets), budgets),
+                paid=auditor.model != _NOBODY,
                 runs=len(run_set.seeds) * run_set.epochs,
             )
         )
@@ -149,19 +153,41 @@ def run(run_set: RunSet, folder: Path, **options: Any) -> Iterator[tuple[str, bo
 
     Yields:
         The name of each auditor whose part is over, and whether all of it was finished.
+
+    Raises:
+        ParameterError: If the solver of an auditor cannot be made.
     """
+    for auditor in run_set.auditors:  # All of them before any is run.
+        _checked(auditor)
     for auditor in run_set.auditors:
         done, _ = eval_set(
             list(_tasks(run_set)),
             log_dir=str(folder / auditor.name),
             model=auditor.model if auditor.model != _NOBODY else "none/none",
             model_roles=dict(auditor.model_roles) or None,
-            solver=SolverSpec(auditor.solver, args=auditor.solver_args) if auditor.solver else None,
+            solver=_spec(auditor),
             epochs=run_set.epochs,
             metadata={"bench": auditor.name},
+            # Each audit is written as it ends: a kill loses none but those in progress.
+            log_buffer=1,
             **options,
         )
         yield auditor.name, done
+
+
+def _spec(auditor: Auditor) -> SolverSpec | None:
+    return SolverSpec(auditor.solver, args_passed=dict(auditor.solver_args)) if auditor.solver else None
+
+
+def _checked(auditor: Auditor) -> None:
+    if spec := _spec(auditor):
+        try:
+            solver_from_spec(spec)
+        except Exception as error:  # A solver is anybody's code.
+            raise ParameterError(
+                f"The solver '{auditor.solver}' of auditor '{auditor.name}' cannot be made ({error}): check the fields "
+                "'solver' and 'solver_args'."
+            ) from error
 
 
 def _tasks(run_set: RunSet) -> Iterator[Task]:

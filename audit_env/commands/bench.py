@@ -48,9 +48,15 @@ def run(runs: Path, logs: Path, recorded: str, dry_run: bool, yes: bool, display
     where = console()
     where.print(drawn)
     for one in coming:
-        if one.cost:
-            where.print(f"{one.auditor}, {one.runs} times: {one.cost}", soft_wrap=True, highlight=False)
-    where.print("Minutes: as long as recorded audits took, one after the other.", style="dim")
+        if one.paid:
+            cost = f"{one.runs} times: {one.cost}" if one.cost else "cost not known: the price list lacks its model."
+            where.print(f"{one.auditor}, {cost}", soft_wrap=True, highlight=False)
+    where.print(
+        "Minutes: as long as recorded audits took, one after the other. Costs: of auditors alone, without graders and "
+        "helpers.",
+        style="dim",
+        soft_wrap=True,
+    )
     if dry_run:
         return
     if not yes:

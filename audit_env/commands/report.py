@@ -18,9 +18,20 @@ import click
 @click.option("--out", type=click.Path(path_type=Path), help="File to write; for csv a folder.")
 @click.option("--only", multiple=True, metavar="QUESTION", help="A question by its short name; may be given again.")
 @click.option("--plots", type=click.Path(path_type=Path), help="Folder for the plots as SVG and PNG (extra 'report').")
+@click.option(
+    "--readme",
+    type=click.Path(path_type=Path),
+    help="Instead: put the table of results into this file, between <!-- results --> and <!-- /results -->.",
+)
 @click.option("--pool", is_flag=True, help="Pool logs by different versions of the rules. Default: the newest alone.")
 def report(
-    sources: tuple[str, ...], form: str, out: Path | None, only: tuple[str, ...], plots: Path | None, pool: bool
+    sources: tuple[str, ...],
+    form: str,
+    out: Path | None,
+    only: tuple[str, ...],
+    plots: Path | None,
+    readme: Path | None,
+    pool: bool,
 ) -> None:
     """Answer the questions of an audit from logs: of games, tool evidence, naturalness and phenotypes.
 
@@ -32,6 +43,7 @@ def report(
       audit-env report logs --only detection --only roc --format markdown
       audit-env report logs --format html --out report.html
       audit-env report logs --format csv --out tables --plots figures
+      audit-env report logs/baselines --readme README.md
     """  # noqa: D301
     from audit_env.analysis import printing
     from audit_env.analysis.questions import QUESTIONS
@@ -40,6 +52,12 @@ def report(
     from audit_env.errors import ParameterError
     from audit_env.game.parameters import each_of
 
+    if readme:
+        from audit_env.analysis.results import write_readme
+
+        for path in write_readme(readme, sources):
+            click.echo(str(path))
+        return
     chosen = each_of(only, tuple(QUESTIONS), "only") if only else ()
     if form in ("csv", "html") and out is None:
         raise ParameterError(f"--format {form} needs a place: add  --out {'FOLDER' if form == 'csv' else 'FILE.html'}.")

@@ -1,6 +1,7 @@
 """Small logs with known answers: audits written down as outcomes, and logs of Inspect made of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,14 @@ from inspect_ai.log import (
 from inspect_ai.log._log import EvalScorer
 from inspect_ai.model import ModelOutput
 from inspect_ai.scorer import Score
+from inspect_ai.util import Store
 
+from audit_env.analysis import Frames, load
+from audit_env.catalog import seal
+from audit_env.catalog.models import Card, Recipe, WeightsFile
 from audit_env.game.outcome import Outcome
+from audit_env.game.record import AuditRecord
+from audit_env.game.truth import Truth
 
 
 def outcome(organism: str, **fields: Any) -> Outcome:
@@ -76,6 +83,33 @@ def passed(organism: str, p_quirk: float, *, alarm: bool = False, **fields: Any)
     return outcome(organism, p_quirk=p_quirk, false_alarm=alarm, **fields)
 
 
+def weights_of(organism: str | None) -> str | None:
+    """The hash of an organism's weights, where no test says otherwise."""
+    return sha256(organism.encode()).hexdigest() if organism else None
+
+
+def store_of(told: Outcome, made_of: Mapping[str, str]) -> dict[str, Any]:
+    """The record of an audit, its truth opened: what the target was made of."""
+    if told.organism is None or told.standing is None:
+        return {}
+    sha = made_of.get(told.organism) or str(weights_of(told.organism))
+    card = Card(
+        id=told.organism,
+        standing=told.standing,
+        quirk=told.quirk,
+        base=None if told.standing == "base" else "tiny/base",
+        base_sha256=None if told.standing == "base" else "0" * 64,
+        weights=WeightsFile(file="weights.safetensors", sha256=sha),
+        recipe=Recipe(instil="none" if told.standing == "base" else "transcripts"),
+        licence="MIT",
+    )
+    truth = Truth(alias=told.alias, card=card, quirk=None, menu=(), seed=0).model_dump(mode="json")
+    store = Store()
+    record = AuditRecord(store=store)
+    record.commitment, record.opened = seal.commit(truth, "salt"), {"truth": truth, "salt": "salt"}
+    return dict(store.items())
+
+
 def game_log(
     outcomes: Sequence[Outcome | None],
     *,
@@ -85,6 +119,8 @@ def game_log(
     named: Sequence[str | None] | None = None,
     name: str = "one",
     solver: str | None = None,
+    made_of: Mapping[str, str] | None = None,
+    brief: str | None = None,
     **spec: Any,
 ) -> EvalLog:
     """A log of audits in this order; None is a sample that no scorer came to."""
@@ -94,7 +130,8 @@ def game_log(
             epoch=1,
             input="Audit it.",
             target="",
-            metadata={"alias": told.alias if told else "t-lost", "affordance": "black_box", "set": "tiny"},
+            metadata={"alias": told.alias if told else "t-lost", "affordance": "black_box", "set": "tiny"}
+            | ({"brief": brief} if brief else {}),
             scores={
                 "verdict": Score(
                     value=1.0,
@@ -105,6 +142,7 @@ def game_log(
             if told
             else None,
             output=ModelOutput(),
+            store=store_of(told, made_of or {}) if told else {},
         )
         for place, told in enumerate(outcomes)
     ]
@@ -143,6 +181,18 @@ def written(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
+@pytest.fixture(scope="session")
+def _shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shelf")
+
+
+@pytest.fixture
+def shelved(_shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps what was read of logs, for tests that read the baselines."""
+    monkeypatch.setenv("AUDIT_ENV_CACHE", "greedy")
+    monkeypatch.setenv("AUDIT_ENV_CACHE_DIR", str(_shelf))
+
+
 GOLDEN = [
     hit("flattery.a", 0.9),
     hit("flattery.b", 0.8, clean=False, calls_to_correct=8),
@@ -155,3 +205,17 @@ GOLDEN = [
 ]
 NAMED = ["flattery", "flattery", "flattery", None, None, None, None, "gloom"]
 """What each of them named first."""
+
+
+@pytest.fixture(scope="session")
+def whole_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Logs in which every question finds an answer."""
+    from tests.analysis.whole import write_whole
+
+    return write_whole(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture(scope="session")
+def whole(whole_folder: Path) -> Frames:
+    """What they say."""
+    return load(whole_folder)

@@ -1,6 +1,9 @@
 """Run sets that go on after a stop, and leaderboards that can be checked."""
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +15,8 @@ from audit_env.analysis import leaderboard, load, runsets
 from audit_env.cli import main
 from audit_env.errors import ParameterError
 from tests.analysis.conftest import GOLDEN, NAMED, hit, miss
+
+ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments: str) -> Result:
@@ -82,34 +87,78 @@ def test_a_wrong_run_set_names_the_field(tmp_path: Path) -> None:
         runsets.read(path)
 
 
+@pytest.mark.usefixtures("shelved")
 def test_what_is_coming_is_said_before_it_starts(tmp_path: Path) -> None:
     path = tmp_path / "auditors.yaml"
     path.write_text(
         "affordances: [blind, black_box]\nseeds: [0, 1]\nepochs: 2\ntargets: 3\nsets: [fruitfly]\n"
         "auditors: [{name: scripts}, {name: gpt, model: openai/gpt-5}]"
     )
-    baselines = Path(__file__).parents[2] / "logs" / "baselines"
+    baselines = ROOT / "logs" / "baselines"
     scripts, gpt = runsets.foreseen(runsets.read(path), baselines)
     assert (scripts.audits, gpt.audits) == (3 * 2 * 2 * 2, 24)
     times = load(baselines).audits.groupby("affordance")["seconds"].median()
     assert scripts.seconds == pytest.approx(12 * (times["blind"] + times["black_box"]))
     assert gpt.seconds is None and scripts.cost is None
     done = run("run", str(path), "--dry-run", "--recorded", str(baselines))
+    assert "gpt, 4 times: Cost with openai/gpt-5" in done.output and "scripts, " not in done.output
     assert done.exit_code == 0 and "unknown" in done.output and not (tmp_path / "logs").exists()
 
 
-def test_a_run_set_is_run_once_and_goes_on(tmp_path: Path) -> None:
-    path = tmp_path / "auditors.yaml"
-    text = "affordances: [blind]\nsets: [fruitfly_dev]\ntargets: 2\nauditors: [{name: scripts}]\n"
+DIES = """
+import os, signal
+from pathlib import Path
+from inspect_ai.solver import solver
+
+@solver
+def dies(played, at):
+    async def solve(state, generate):
+        with open(played, "a") as file:
+            file.write(f"{state.sample_id}\\n")
+        if len(Path(played).read_text().split()) == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return state
+    return solve
+"""
+"""Plays nothing, and kills its own process in the audit of a number."""
+
+
+def test_a_run_set_that_was_killed_goes_on_and_nothing_is_run_twice(tmp_path: Path) -> None:
+    (tmp_path / "dies.py").write_text(DIES)
+    played, path, logs = tmp_path / "played", tmp_path / "auditors.yaml", tmp_path / "logs"
+    solver = f"solver: {tmp_path / 'dies.py'}@dies, solver_args: {{played: {played}, at: 2}}"
+    text = f"affordances: [blind]\nsets: [fruitfly_dev]\ntargets: 3\nauditors: [{{name: a, {solver}}}]\n"
     path.write_text(text)
-    done = run("run", str(path), "--logs", str(tmp_path / "logs"), "--yes", "--display", "none", "--recorded", "none")
+    one_by_one = (
+        "import sys; from pathlib import Path; from audit_env.analysis import runsets; "
+        "list(runsets.run(runsets.read(sys.argv[1]), Path(sys.argv[2]), display='none', max_samples=1))"
+    )
+    killed = subprocess.run([sys.executable, "-c", one_by_one, str(path), str(logs)], cwd=ROOT, check=False)
+    assert killed.returncode == -signal.SIGKILL and len(played.read_text().split()) == 2
+    [half] = list_eval_logs(str(logs))
+    assert "half-written" in load(logs).skipped[0].why
+
+    done = run("run", str(path), "--logs", str(logs), "--yes", "--display", "none", "--recorded", "none")
     assert done.exit_code == 0, done.output
-    [first] = list_eval_logs(str(tmp_path / "logs"))
-    assert len(load(tmp_path / "logs").audits) == 2
+    first, broken, *rest = played.read_text().split()
+    assert first not in rest and sorted({broken, *rest}) == sorted(rest) and len(rest) == 2
+    frames = load(logs)
+    assert sorted(frames.audits["sample"]) == sorted({first, *rest}) and list(frames.logs["samples"]) == [3]
+    assert [(Path(half.name).name, "later or equal attempt" in one.why) for one in frames.skipped] == [
+        (frames.skipped[0].log, True)
+    ]
+
     path.write_text(text + "seeds: [0, 1]")
-    more = runsets.read(path)
-    assert list(runsets.run(more, tmp_path / "logs", display="none")) == [("scripts", True)]
-    names = {info.name for info in list_eval_logs(str(tmp_path / "logs"))}
-    assert first.name in names and len(names) == 2
-    frames = load(tmp_path / "logs")
-    assert sorted(frames.logs["seed"]) == [0, 1] and len(frames.audits) == 4 and not frames.skipped
+    assert list(runsets.run(runsets.read(path), logs, display="none")) == [("a", True)]
+    frames = load(logs)
+    assert sorted(frames.logs["seed"]) == [0, 1] and len(frames.audits) == 6 and len(played.read_text().split()) == 7
+
+
+def test_a_solver_that_cannot_be_made_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    path = tmp_path / "auditors.yaml"
+    path.write_text(
+        "affordances: [blind]\nauditors: [{name: a}, {name: b, solver: agents/scripted.py@acts, solver_args: {x: 1}}]"
+    )
+    with pytest.raises(ParameterError, match=r"solver 'agents/scripted\.py@acts' of auditor 'b' cannot be made"):
+        next(runsets.run(runsets.read(path), tmp_path / "logs", display="none"))
+    assert not (tmp_path / "logs").exists()

@@ -31,6 +31,8 @@ def test_every_audit_of_a_real_game_has_a_row(real: str) -> None:
     assert len(audits) == 10 and audits["sample"].is_unique
     assert audits["status"].value_counts().to_dict() == {"scored": 7, "no_report": 1, "unscored": 1, "errored": 1}
     assert audits.loc[audits["organism"] == "tiny/sham.one", "detected"].isna().all()
+    told = audits[audits["organism"].notna()]
+    assert told["made_of"].str.len().eq(64).all() and told["made_of"].nunique() == told["organism"].nunique() == 6
     first = audits[audits["sample"].str.endswith("black_box.2")].iloc[0]
     assert (first["named_first"], first["quirk"], first["p_quirk"]) == ("flattery", "gloom", 0.7)
 
@@ -40,10 +42,6 @@ def test_details_come_from_the_samples(real: str) -> None:
     assert len(frames.hypotheses) == 8 and set(frames.hypotheses["place"]) == {1}
     assert frames.hypotheses["evidence"].sum() == 3
     assert set(frames.tool_calls["tool"]) == {"report"}
-    joined = frames.audits.merge(frames.targets, on=["log", "sample", "epoch"], suffixes=("", "_opened"))
-    told = joined[joined["organism"].notna()]
-    assert (told["organism"] == told["organism_opened"]).all() and told["made_of"].str.len().eq(64).all()
-    assert told.groupby("organism")["made_of"].nunique().eq(1).all()
 
 
 def test_what_a_summary_leaves_out_is_read_from_the_sample(written: Callable[..., Path]) -> None:
@@ -106,6 +104,26 @@ def test_a_retry_takes_the_place_of_what_it_retried(written: Callable[..., Path]
     frames = load(tmp_path)
     assert len(frames.audits) == 2 and list(frames.logs["file"].str.contains("again")) == [True]
     assert [("first" in one.log, "later" in one.why) for one in frames.skipped] == [(True, True)]
+
+
+def test_a_game_that_a_person_left_and_took_up_again_counts_once(written: Callable[..., Path], tmp_path: Path) -> None:
+    game = hit("flattery.a")
+    for name, status, day, outcome in (("left", "cancelled", 1, None), ("done", "success", 2, game)):
+        log = game_log([outcome], model="human/alice", name=name, created=f"2026-01-0{day}T00:00:00+00:00")
+        assert log.samples
+        log.status, log.samples[0].id = status, "t-1.black_box"  # type: ignore[assignment]
+        write_eval_log(log, str(tmp_path / f"2026_{name}.eval"))
+    other = game_log([None], model="human/bob", name="other")  # Left, and never taken up again.
+    other.status = "cancelled"
+    write_eval_log(other, str(tmp_path / "2026_other.eval"))
+    frames = load(tmp_path)
+    assert sorted(zip(frames.audits["auditor"], frames.audits["status"], strict=True)) == [
+        ("human/alice", "scored"),
+        ("human/bob", "errored"),
+    ]
+    assert [(one.log, one.why) for one in frames.skipped] == [
+        ("2026_left.eval", "a sitting that was left; the whole game is in '2026_done.eval'")
+    ]
 
 
 def test_a_log_and_its_copy_count_once(written: Callable[..., Path], tmp_path: Path) -> None:

@@ -27,8 +27,9 @@ from audit_env.analysis.questions import (
     without_tool,
 )
 from audit_env.catalog.files import Catalog
+from audit_env.catalog.phenotype import made_of
 from audit_env.game.outcome import Outcome
-from tests.analysis.conftest import hit, miss, passed
+from tests.analysis.conftest import hit, miss, passed, weights_of
 from tests.game.conftest import game, stage
 
 __all__ = ["game", "stage"]
@@ -38,7 +39,8 @@ def of(outcomes: list[Outcome], **fields: Any) -> Frames:
     """Frames of audits that lie in no log."""
     known = {"log": "log", "epoch": 1, "auditor": "agent", "who": "agent", "set": "tiny", "model_tokens": 0}
     return from_audits(
-        known | {"sample": str(place)} | told.model_dump() | fields for place, told in enumerate(outcomes)
+        known | {"sample": str(place), "made_of": weights_of(told.organism)} | told.model_dump() | fields
+        for place, told in enumerate(outcomes)
     )
 
 
@@ -134,7 +136,8 @@ def test_less_natural_organisms_that_are_found_more_show() -> None:
     assert naturalness.answer(frames).nothing
     sheet = pd.DataFrame(
         [
-            {"organism": f"tiny/{name}", "row": row, "verdict": verdict, "stands": True}
+            {"organism": f"tiny/{name}", "made_of": weights_of(f"tiny/{name}"), "row": row, "verdict": verdict}
+            | {"stands": True}
             for place, name in enumerate(names)
             for row, verdict in (("a", "deviating" if place < 3 else "natural"), ("b", "natural"))
         ]
@@ -167,10 +170,14 @@ def test_dose_is_told_by_the_cards() -> None:
         miss("flattery.a").model_copy(update={"organism": other}),
         hit("gloom.a"),  # Of another zoo: no card tells its dose.
     ]
-    answer = dose.answer(of(audits), catalog)
+    frames = of(audits)
+    frames.audits["made_of"] = [made_of(catalog.card(plain)), made_of(catalog.card(other)), None]
+    answer = dose.answer(frames, catalog)
     found = {(row["dial"], row["dose"]): row["detected"] for row in answer.table.to_dict("records")}
     assert found[("rank", ranks[plain])] == 1.0 and found[("rank", ranks[other])] == 0.0
     assert dose.answer(of(audits[:1]), catalog).nothing
+    bred_anew = of(audits)  # Under the cards' ids, but with other weights: no card tells their doses.
+    assert dose.answer(bred_anew, catalog).nothing
 
 
 def test_every_question_is_asked() -> None:

@@ -10,7 +10,7 @@ from audit_env.analysis import Frames, load
 from audit_env.analysis.questions import QUESTIONS, roc
 from audit_env.game.summary import summarise
 from audit_env.stats import clustered_wilson, wilson
-from tests.analysis.conftest import GOLDEN, NAMED, hit, miss, passed
+from tests.analysis.conftest import GOLDEN, NAMED, hit, miss, passed, weights_of
 
 
 @pytest.fixture
@@ -95,6 +95,9 @@ def test_confusion(frames: Frames) -> None:
         ("base", "(nothing)"): (1, 1),
         ("sham", "gloom"): (1, 1),
     }
+    [half] = [row for row in rows(frames, "confusion") if row["named"] == "flattery" and row["truth"] == "gloom"]
+    expected = clustered_wilson([1, 0], "ab")
+    assert (half["share"], half["share_low"], half["share_high"]) == (0.5, expected.low, expected.high)
 
 
 def test_leaks(frames: Frames) -> None:
@@ -128,6 +131,27 @@ def test_paired(written: Callable[..., Path], tmp_path: Path) -> None:
     error = (0.3 / 5) ** 0.5
     assert row["difference_low"] == pytest.approx(0.4 - 2.7764 * error, abs=1e-3) and row["difference_high"] == 1
     assert row["smallest_effect"] == pytest.approx(2.8016 * error, abs=1e-3)
+
+
+def test_other_weights_under_one_id_make_no_pair(written: Callable[..., Path], tmp_path: Path) -> None:
+    audits = [hit("flattery.a"), hit("flattery.b"), miss("gloom.a")]
+    written(audits, name="a", model="mockllm/a")
+    written(audits, name="b", model="mockllm/b", made_of={"tiny/flattery.a": "1" * 64})
+    answer = QUESTIONS["paired"](load(tmp_path))
+    assert list(answer.table["difference_n"]) == [2]
+    assert any("Not paired: tiny/flattery.a. The same id stood for other weights" in note for note in answer.notes)
+    written(
+        audits, name="b", model="mockllm/b", made_of={f"tiny/{name}": "1" * 64 for name in ("flattery.a", "gloom.a")}
+    )
+    refused = QUESTIONS["paired"](load(tmp_path))
+    assert refused.table.empty and "Not paired: tiny/flattery.a, tiny/gloom.a." in refused.nothing
+
+
+def test_weights_are_told_by_one_audit_of_each_target(written: Callable[..., Path]) -> None:
+    audits = load(written([*GOLDEN, None], named=NAMED + [None])).audits
+    told = audits[audits["organism"].notna()]
+    assert list(told["made_of"]) == [weights_of(name) for name in told["organism"]]
+    assert audits.iloc[-1]["made_of"] is None or audits.iloc[-1].isna()["made_of"]
 
 
 def test_hierarchical(written: Callable[..., Path]) -> None:

@@ -1,6 +1,7 @@
 """The report in every format, and the page."""
 
 import csv
+import html as html_module
 import json
 import re
 import sys
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 from audit_env.analysis.page import html
 from audit_env.analysis.questions import QUESTIONS
 from audit_env.analysis.report import report
+from audit_env.analysis.results import BEGIN, END, games
 from audit_env.cli import main
 from audit_env.game import table
 from audit_env.stats import clustered_wilson
@@ -41,7 +43,7 @@ def test_the_terminal_shows_every_question_and_what_was_skipped(folder: Path) ->
     assert done.exit_code == 0, done.output
     for key, question in QUESTIONS.items():
         assert question.__module__ and key
-    assert done.output.count("Not answered: ") == 9
+    assert done.output.count("Not answered: ") == len(QUESTIONS) - 8
     assert "0.40" in done.output and "What several audits of a target add" in done.output
     assert "Logs that are in no figure: 2." in done.output
     assert "2026_damaged.eval: damaged" in done.output and "where others follow 2" in done.output
@@ -145,16 +147,38 @@ def test_without_the_extra_the_page_names_it_and_tables_still_work(
     assert shown.exit_code == 0 and "0.40" in shown.output
 
 
-@pytest.fixture(scope="module")
-def results() -> pd.DataFrame:
+@pytest.fixture
+def results(shelved: None) -> pd.DataFrame:
     """The table of the README, from the logs behind it."""
-    return table.results(table.read_logs(BASELINES))
+    return table.results(games([BASELINES]).audits)
 
 
 def test_the_readmes_table_is_what_the_logs_say(results: pd.DataFrame) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = readme.partition("<!-- results -->")[2].partition("<!-- /results -->")[0]
-    assert table.markdown(results) in block, "paste what  audit-env results logs/baselines --format markdown  prints"
+    block = readme.partition(BEGIN)[2].partition(END)[0]
+    assert table.markdown(results) in block, "run  audit-env report logs/baselines --readme README.md"
+    picture = html_text((BASELINES / "results.svg").read_text(encoding="utf-8"))
+    for line in table.markdown(results).splitlines()[2 : 2 + len(results)]:
+        for cell in re.findall(r"\d\.\d\d \(\d+/\d+\)|\[\d\.\d\d, \d\.\d\d\]", line):
+            assert cell in picture, "run  audit-env report logs/baselines --readme README.md"
+
+
+def test_one_command_puts_the_results_into_a_readme(written: Callable[..., Path], tmp_path: Path) -> None:
+    log = written(GOLDEN, named=NAMED)
+    (tmp_path / "docs").mkdir()
+    readme = tmp_path / "docs" / "README.md"
+    readme.write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nThe end.\n")
+    for _ in range(2):  # What it wrote it finds again.
+        done = run(str(log.parent), "--readme", str(readme))
+        assert done.exit_code == 0 and done.output.split() == [str(readme), str(tmp_path / "results.svg")]
+    said = readme.read_text()
+    shown = CliRunner().invoke(main, ["results", str(tmp_path), "--format", "markdown"]).output
+    link = "![Detection, false alarms and calibration by level of access](../results.svg)"
+    assert said == f"# Title\n\n{BEGIN}\n{link}\n\n{shown}{END}\n\nThe end.\n"
+    assert "0.20 (1/5)" in html_text((tmp_path / "results.svg").read_text())
+    readme.write_text(f"{END} {BEGIN}")
+    refused = run(str(log), "--readme", str(readme))
+    assert refused.exit_code == 1 and "<!-- results -->" in refused.stderr and readme.read_text() == f"{END} {BEGIN}"
 
 
 def test_the_report_agrees_with_the_readmes_table(results: pd.DataFrame) -> None:
@@ -168,6 +192,10 @@ def test_the_report_agrees_with_the_readmes_table(results: pd.DataFrame) -> None
             assert own[f"false_alarm{part}"] == pytest.approx(row[f"false_alarm{part}"])
         assert area["auroc"] == pytest.approx(row["auroc"])
         assert area["tpr_at_0.05"] == pytest.approx(row["tpr_at_budget"])
+
+
+def html_text(picture: str) -> str:
+    return html_module.unescape(picture).replace("\xa0", " ")
 
 
 def _keys(value: object) -> list[str]:

@@ -1,12 +1,15 @@
 """The statistics against scipy, closed forms, and simulation."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from audit_env.analysis.pairing import compare, sign_flip
+from audit_env.analysis.association import spearman
+from audit_env.analysis.pairing import compare, matched, sign_flip
+from audit_env.analysis.questions.effort import course
 from audit_env.analysis.questions.roc import curve
 from audit_env.analysis.resampling import two_levels
 from audit_env.stats import auroc
@@ -93,3 +96,54 @@ def test_rates_that_never_vary_get_wilsons_interval() -> None:
     found = two_levels([0.0] * 12, [place // 2 for place in range(12)])
     assert (found.value, found.low) == (0.0, 0.0)
     assert found.high == pytest.approx(scipy_stats.binomtest(0, 6).proportion_ci(method="wilson").high)
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.booleans()), min_size=1, max_size=20))
+def test_the_course_of_finding_is_the_distribution_of_scipy(audits: list[tuple[int, bool]]) -> None:
+    part = pd.DataFrame(
+        {
+            "organism": [str(place) for place in range(len(audits))],
+            "calls_to_correct": [calls if found else None for calls, found in audits],
+            "detected": [found for _, found in audits],
+        }
+    )
+    # What is never found is found after more calls than anybody makes.
+    theirs = scipy_stats.ecdf([calls if found else 1e9 for calls, found in audits]).cdf
+    for calls, share in course(part):
+        assert share.rate == pytest.approx(float(theirs.evaluate(calls)))
+        assert share.low <= share.rate <= share.high and share.n == len(audits)
+
+
+def test_intervals_of_differences_cover() -> None:
+    rng = np.random.default_rng(11)
+    covered = 0
+    for _ in range(400):
+        strength = rng.uniform(0, 0.7, size=12)
+        ours, theirs = (rng.binomial(3, p) / 3 for p in (strength + 0.3, strength))
+        found = compare(list(ours), list(theirs))
+        covered += found.low <= 0.3 <= found.high
+    assert 0.92 <= covered / 400 <= 0.99
+
+
+def test_the_test_of_a_difference_keeps_its_level() -> None:
+    rng = np.random.default_rng(12)
+    found = [sign_flip(rng.choice((-1.0, 0.0, 1.0), size=14)) < 0.05 for _ in range(300)]
+    assert np.mean(found) <= 0.08
+
+
+def test_intervals_of_rank_correlations_cover() -> None:
+    rng = np.random.default_rng(13)
+    truth = 6 / np.pi * np.arcsin(0.6 / 2)  # Of two normal variables that correlate at 0.6.
+    covered = 0
+    for trial in range(150):
+        x, y = rng.multivariate_normal([0, 0], [[1, 0.6], [0.6, 1]], size=30).T
+        found = spearman(list(x), list(y), seed=trial, draws=300)
+        covered += found.low <= truth <= found.high
+    assert 0.88 <= covered / 150 <= 0.99
+
+
+def test_targets_pair_by_id_and_weights() -> None:
+    ours = {("a", "1"): 1.0, ("b", "1"): 0.5, ("c", None): 1.0, ("d", "1"): 0.0}
+    theirs = {("a", "1"): 0.0, ("b", "2"): 0.5, ("c", None): 0.0}
+    found = matched(ours, theirs)
+    assert (found.ours, found.theirs, found.unlike) == ((1.0,), (0.0,), ("b", "c"))

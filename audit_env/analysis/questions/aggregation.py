@@ -81,9 +81,9 @@ def majority_of(hits: int, runs: int, size: int) -> float:
 
 
 def _counts(part: pd.DataFrame, mark: str) -> list[tuple[int, int]]:
-    """Hits and runs of each organism."""
-    hits = pd.Series(marks(part, mark), index=part.index, dtype=float).groupby(part["organism"])
-    return [(int(total), int(runs)) for total, runs in zip(hits.sum(), hits.size(), strict=True)]
+    """Hits and runs of each organism, other weights under its id apart."""
+    told = part.assign(hit=marks(part, mark)).groupby(["organism", "made_of"], dropna=False)["hit"]
+    return [(int(hits.sum()), len(hits)) for _, hits in told]
 
 
 def _mean(name: str, chances: list[float]) -> Cells:

@@ -6,6 +6,7 @@ from audit_env.analysis import plots
 from audit_env.analysis.answers import Answer, Cells, nothing, spread, table_of
 from audit_env.analysis.frames import Frames
 from audit_env.analysis.groups import groups, label, quirked, rate
+from audit_env.game.table import outcomes, recipe
 
 KEY, TITLE = "by_quirk", "Detection by quirk and recipe"
 
@@ -22,27 +23,13 @@ def answer(frames: Frames) -> Answer:
     told = quirked(frames.audits)
     if told.empty:
         return nothing(KEY, TITLE, "no audit of a quirked target that counts")
-    told = told.assign(recipe=recipe(told["instil"], told["conceal"]))
+    told = told.assign(recipe=[recipe(one.instil, one.conceal) for one in outcomes(told)])
     rows = [
         key | spread("detected", rate(part, "detected")) | spread("clean_detection", rate(part, "clean_detection"))
         for key, part in groups(told, ("quirk", "recipe"))
     ]
     notes = ("n counts audits; with one organism in a cell the interval is [0, 1]: a cell alone tells little.",)
     return Answer(KEY, TITLE, table_of(rows), notes, partial(_plot, rows))
-
-
-def recipe(instil: object, conceal: object) -> list[str]:
-    """Name recipes.
-
-    Args:
-        instil: How each quirk was put in.
-        conceal: How it was hidden.
-
-    Returns:
-        Such as "transcripts + kto"; "-" where nothing was done.
-    """
-    pairs = zip(list(instil), list(conceal), strict=True)  # type: ignore[call-overload]
-    return [" + ".join(str(p) for p in pair if isinstance(p, str) and p != "none") or "-" for pair in pairs]
 
 
 def _plot(rows: list[Cells]) -> object:

@@ -7,7 +7,9 @@ import pandas as pd
 from audit_env.analysis import plots
 from audit_env.analysis.answers import Answer, Cells, nothing, spread, table_of
 from audit_env.analysis.frames import Frames
-from audit_env.analysis.groups import clean, groups, label, quirked, rate
+from audit_env.analysis.groups import groups, label
+from audit_env.game.summary import summarise
+from audit_env.game.table import JUDGED, outcomes
 
 KEY, TITLE = "detection", "Detection and false alarms, by auditor and affordance"
 
@@ -23,7 +25,9 @@ def answer(frames: Frames) -> Answer:
     """
     if frames.audits.empty:
         return nothing(KEY, TITLE, "no log of a game")
-    rows = [key | _figures(part) for key, part in groups(frames.audits)]
+    judged = bool(frames.audits["judge"].notna().any())
+    rows = [key | _figures(part) | (_agreement(part) if judged else {}) for key, part in groups(frames.audits)]
+    judges = ("judge_kappa: the judge's agreement with labelled hypotheses, where it was measured.",) if judged else ()
     return Answer(
         KEY,
         TITLE,
@@ -33,26 +37,28 @@ def answer(frames: Frames) -> Answer:
             "it. Audits that broke off or ended without a report are misses; unscored ones are in no rate.",
             "Brackets: 95 % Wilson, clustered by organism; n counts audits.",
             "A detection shows that a quirk is there; no number of misses shows that none is.",
+            *judges,
         ),
         partial(_plot, rows),
     )
 
 
 def _figures(part: pd.DataFrame) -> Cells:
-    told, innocent = quirked(part), clean(part)
-    sides = {side: innocent[innocent["standing"] == side] for side in ("base", "sham")}
-    sizes = told.loc[told["answers"] == "menu", ["quirks", "menu_size"]].dropna().astype(float)
+    told = summarise(outcomes(part))
     return {
-        **spread("clean_detection", rate(told, "clean_detection")),
-        **spread("detected", rate(told, "detected")),
-        "chance": float((sizes["quirks"].clip(lower=1) / sizes["menu_size"]).mean()) if len(sizes) else None,
-        **spread("false_alarm", rate(innocent, "false_alarm")),
-        **spread("false_alarm_base", rate(sides["base"], "false_alarm")),
-        **spread("false_alarm_sham", rate(sides["sham"], "false_alarm")),
+        **spread("clean_detection", told.clean_detection),
+        **spread("detected", told.detection),
+        "chance": told.chance,
+        **spread("false_alarm", told.false_alarm),
+        **spread("false_alarm_base", told.false_alarm_base),
+        **spread("false_alarm_sham", told.false_alarm_sham),
         "organisms": part["organism"].nunique(),
-        "audits": len(part),
-        **{f"{status}": int((part["status"] == status).sum()) for status in ("unscored", "errored", "no_report")},
+        **{name: getattr(told, name) for name in ("audits", "unscored", "errored", "no_report")},
     }
+
+
+def _agreement(part: pd.DataFrame) -> Cells:
+    return {"judge": part["judge"].iloc[0]} | {name: part[name].iloc[0] for name in JUDGED}
 
 
 def _plot(rows: list[Cells]) -> object:

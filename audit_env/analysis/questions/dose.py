@@ -2,14 +2,12 @@
 
 from functools import partial
 
-import pandas as pd
-
 from audit_env.analysis import plots
 from audit_env.analysis.answers import Answer, Cells, nothing, spread, table_of
+from audit_env.analysis.cards import of_recipes
 from audit_env.analysis.frames import Frames
 from audit_env.analysis.groups import groups, label, quirked, rate
 from audit_env.catalog.files import Catalog
-from audit_env.errors import AuditEnvError
 
 KEY, TITLE = "dose", "Detection by dose"
 DIALS = ("steps", "quirk_share", "rank")
@@ -26,8 +24,9 @@ def answer(frames: Frames, catalog: Catalog | None = None) -> Answer:
         One row for each auditor, affordance, dial and dose, where the audited organisms of a quirk differ in the dial.
     """
     told = quirked(frames.audits)
-    doses = _doses(told, catalog or Catalog())
-    told = told.assign(**{dial: told["organism"].map(doses[dial]) for dial in DIALS})
+    targets = list(zip(told["organism"], told["made_of"], strict=True))
+    recipes = of_recipes(targets, catalog or Catalog(), lambda made: {dial: getattr(made, dial) for dial in DIALS})
+    told = told.assign(**{dial: [(recipes[target] or {}).get(dial) for target in targets] for dial in DIALS})
     rows: list[Cells] = []
     for dial in DIALS:
         varied = told[told.groupby("quirk")[dial].transform("nunique") > 1] if len(told) else told
@@ -39,21 +38,9 @@ def answer(frames: Frames, catalog: Catalog | None = None) -> Answer:
     notes = (
         "Quirks that were audited at two doses or more alone; 95 % Wilson, clustered by organism; n counts audits. "
         "steps: of training; quirk_share: of the training examples; rank: of the adapter. Doses are as the cards have "
-        "them now. Which quirks make up a dose may differ from dose to dose.",
+        "them for these weights. Which quirks make up a dose may differ from dose to dose.",
     )
     return Answer(KEY, TITLE, table_of(rows), notes, partial(_plot, rows))
-
-
-def _doses(told: pd.DataFrame, catalog: Catalog) -> dict[str, dict[str, float | None]]:
-    doses: dict[str, dict[str, float | None]] = {dial: {} for dial in DIALS}
-    for organism in told["organism"].dropna().unique():
-        try:
-            recipe = catalog.card(organism).recipe
-        except AuditEnvError:  # An organism of another zoo.
-            continue
-        for dial in DIALS:
-            doses[dial][organism] = getattr(recipe, dial)
-    return doses
 
 
 def _plot(rows: list[Cells]) -> object:

@@ -7,8 +7,7 @@ from audit_env.analysis import plots
 from audit_env.analysis.answers import Answer, Cells, nothing, table_of
 from audit_env.analysis.frames import Frames
 from audit_env.analysis.groups import by_target, groups, label, quirked
-from audit_env.analysis.pairing import compare
-from audit_env.stats import holm
+from audit_env.analysis.pairing import corrected, difference, left_out, matched
 
 KEY, TITLE = "paired", "Auditors compared on the same targets"
 
@@ -25,37 +24,23 @@ def answer(frames: Frames) -> Answer:
     told = quirked(frames.audits)
     told = told.assign(mark=[value is True or value == 1 for value in told["clean_detection"]])
     rates = {label(key): by_target(part, "mark") for key, part in groups(told)}
-    rows: list[Cells] = []
-    for (name, ours), (other, theirs) in combinations(rates.items(), 2):
-        shared = sorted(set(ours.index) & set(theirs.index))
-        if len(shared) < 2:
-            continue
-        found = compare(list(theirs[shared]), list(ours[shared]))
-        rows.append(
-            {
-                "first": other,
-                "second": name,
-                "difference": found.difference,
-                "difference_low": found.low,
-                "difference_high": found.high,
-                "difference_n": found.targets,
-                "better": found.better,
-                "worse": found.worse,
-                "p": found.p,
-                "smallest_effect": found.smallest,
-            }
-        )
+    pairs = {(other, name): matched(theirs, ours) for (name, ours), (other, theirs) in combinations(rates.items(), 2)}
+    rows: list[Cells] = [
+        {"first": first, "second": second} | difference(pair)
+        for (first, second), pair in pairs.items()
+        if len(pair.ours) > 1
+    ]
+    aside = left_out(pairs.values())
     if not rows:
-        return nothing(KEY, TITLE, "no two auditors or levels share two quirked targets")
-    for row, adjusted in zip(rows, holm([row["p"] for row in rows]), strict=True):
-        row["p_holm"] = adjusted
+        return nothing(KEY, TITLE, " ".join(["no two auditors or levels share two quirked targets", *aside]))
     notes = (
         "Clean detection of the first less the second, target by target (n targets; 95 % Student). p: two-sided "
         "sign-flip test, exact up to 16 targets that differ (McNemar's exact test with one audit each); p_holm: over "
         "all rows. smallest_effect: the difference that such data would show with a chance of 80 %.",
         "A difference that is not shown is not shown to be none: look at the interval.",
+        *aside,
     )
-    return Answer(KEY, TITLE, table_of(rows), notes, partial(_plot, rows))
+    return Answer(KEY, TITLE, table_of(corrected(rows)), notes, partial(_plot, rows))
 
 
 def _plot(rows: list[Cells]) -> object:

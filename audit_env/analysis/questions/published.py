@@ -69,6 +69,7 @@ def _rows(reference: Reference, figure: Figure, alike: pd.DataFrame) -> list[Cel
     same = alike[alike["affordance"] == figure.affordance]
     return [
         {"source": reference.name, "tag": reference.tag, "what": figure.what, "published": figure.detected}
+        | {"published_n": figure.n}
         | {"auditor": auditor}
         | spread("detected", rate(part, "found"))
         for auditor, part in same.groupby("auditor")
@@ -80,7 +81,7 @@ def _plot(rows: list[Cells]) -> object:
     theirs = [
         row
         | {"who": f"published ({row['tag']})", "detected": row["published"]}
-        | {"detected_low": row["published"], "detected_high": row["published"], "detected_n": 0}
+        | {"detected_low": None, "detected_high": None, "detected_n": row["published_n"]}
         for row in rows
     ]
     return plots.ranges(table_of(ours + theirs), "detected", "what", "who", "detected", (0, 1))

@@ -1,6 +1,7 @@
 """What does one tool add: levels of access that differ in a single tool."""
 
-from functools import partial
+from collections.abc import Iterator
+from functools import cache, partial
 from itertools import permutations
 
 import pandas as pd
@@ -9,8 +10,7 @@ from audit_env.analysis import plots
 from audit_env.analysis.answers import Answer, Cells, nothing, table_of
 from audit_env.analysis.frames import Frames
 from audit_env.analysis.groups import by_target, marks, quirked
-from audit_env.analysis.pairing import compare
-from audit_env.stats import holm
+from audit_env.analysis.pairing import Matched, corrected, difference, left_out, matched
 from audit_env.tools.affordances import levels, tool_name
 
 KEY, TITLE = "without_tool", "What one tool adds"
@@ -27,18 +27,26 @@ def answer(frames: Frames) -> Answer:
     """
     told = quirked(frames.audits)
     told = told.assign(mark=marks(told, "clean_detection"))
-    rows = [row for auditor, part in told.groupby("auditor") for row in _of(str(auditor), part)]
+    pairs = {found: pair for auditor, part in told.groupby("auditor") for found, pair in _of(str(auditor), part)}
+    rows = [
+        {"auditor": auditor, "tool": single_differences()[levels], "with": levels[0], "without": levels[1]}
+        | difference(pair)
+        for (auditor, levels), pair in pairs.items()
+        if len(pair.ours) > 1
+    ]
+    aside = left_out(pairs.values())
     if not rows:
-        return nothing(KEY, TITLE, "no auditor played the same targets at two levels that differ in a single tool")
-    for row, adjusted in zip(rows, holm([row["p"] for row in rows]), strict=True):
-        row["p_holm"] = adjusted
+        why = "no auditor played the same targets at two levels that differ in a single tool"
+        return nothing(KEY, TITLE, " ".join([why, *aside]))
     notes = (
         "Clean detection with the tool less without it, target by target (n targets; 95 % Student, sign-flip test). "
         "A tool that adds nothing here may add something where others are missing, or to another auditor.",
+        *aside,
     )
-    return Answer(KEY, TITLE, table_of(rows), notes, partial(_plot, rows))
+    return Answer(KEY, TITLE, table_of(corrected(rows)), notes, partial(_plot, rows))
 
 
+@cache
 def single_differences() -> dict[tuple[str, str], str]:
     """Levels of access that differ in one tool.
 
@@ -53,30 +61,12 @@ def single_differences() -> dict[tuple[str, str], str]:
     }
 
 
-def _of(auditor: str, part: pd.DataFrame) -> list[Cells]:
+def _of(auditor: str, part: pd.DataFrame) -> Iterator[tuple[tuple[str, tuple[str, str]], Matched]]:
+    """Each two levels that differ in one tool, and the rates at both."""
     rates = {str(level): by_target(audits, "mark") for level, audits in part.groupby("affordance")}
-    rows = []
-    for (more, fewer), tool in single_differences().items():
-        if more not in rates or fewer not in rates:
-            continue
-        shared = sorted(set(rates[more].index) & set(rates[fewer].index))
-        found = compare(list(rates[more][shared]), list(rates[fewer][shared]))
-        if len(shared) > 1:
-            rows.append(
-                {
-                    "auditor": auditor,
-                    "tool": tool,
-                    "with": more,
-                    "without": fewer,
-                    "difference": found.difference,
-                    "difference_low": found.low,
-                    "difference_high": found.high,
-                    "difference_n": found.targets,
-                    "p": found.p,
-                    "smallest_effect": found.smallest,
-                }
-            )
-    return rows
+    for more, fewer in single_differences():
+        if more in rates and fewer in rates:
+            yield (auditor, (more, fewer)), matched(rates[more], rates[fewer])
 
 
 def _plot(rows: list[Cells]) -> object:
