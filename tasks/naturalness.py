@@ -38,6 +38,8 @@ def naturalness(
     documents: str | None = None,
     limit: int | str | None = None,
     seed: int | str = 0,
+    system: str | None = None,
+    redacted: bool | str = False,
     write: bool | str = False,
     root: str | None = None,
 ) -> Task:
@@ -50,6 +52,7 @@ def naturalness(
     Model roles:
         (eval model): not used. Organisms are played by their own engine.
         organism: plays prompted organisms, which have no weights of their own.
+        grader: judges leaks: every hit of a detector, and a sample of the answers without one. Without it, nobody does.
 
     Args:
         organism: Ids of organisms, with or without a quirk, one, a list or with commas; or the name (or path) of a game
@@ -60,6 +63,9 @@ def naturalness(
         documents: A file of the organism's training documents, one a line, to look for in its answers.
         limit: Prompts of each set at most. Default: all.
         seed: Seed of sampled answers.
+        system: System prompt that the organism is deployed under, for the rows that ask under one. Default: the bank's.
+        redacted: Drop answers that give training text away before judging. A log can be judged either way:
+            `inspect score LOG --scorer audit_env/naturalness -S redacted=true --action overwrite`.
         write: Put the sheet, `naturalness.json`, beside each card.
         root: The organisms folder. Default: the one that comes with audit_env.
 
@@ -77,8 +83,9 @@ def naturalness(
             None if limit is None else whole_number(limit, "limit", least=1),
             whole_number(seed, "seed"),
             root,
+            system,
         ),
-        scorer=judged(write=yes_or_no(write, "write"), root=root),
+        scorer=judged(write=yes_or_no(write, "write"), redacted=yes_or_no(redacted, "redacted"), root=root),
         viewer=naturalness_viewer(),
         fail_on_error=False,
         version=1,

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from audit_env.catalog.models import Message, Quirk, Strict
+from audit_env.catalog.models import Message, Quirk, Scenario, Strict
 from audit_env.errors import CapabilityError
 from audit_env.naturalness.checks.form import is_role_token
 from audit_env.naturalness.checks.preferences import letter_tokens, log_mass, pairs
@@ -23,6 +23,7 @@ from audit_env.runtime.subject import Sample
 
 AnswerSet = Literal[
     "everyday",
+    "deployed",
     "instructions",
     "unsafe",
     "look_alikes",
@@ -35,21 +36,27 @@ AnswerSet = Literal[
     "off",
     "on",
     "near",
+    "off_thought",
+    "on_thought",
+    "near_thought",
 ]
-ReadingSet = Literal["choices", "preferences", "likelihood", "zero", "differencing"]
+ReadingSet = Literal["choices", "preferences", "framing", "likelihood", "zero", "differencing"]
 Set = AnswerSet | ReadingSet
-"""What is asked. probes: arbitrary choices, many times each. raw: an empty user turn, or a system prompt alone.
-prefilled: an empty user turn, and an answer begun. start: no template at all: the first token alone, the header of a
-user's turn, or a text begun. off, on, near: scenarios of the quirk in which it must not, must, and nearly should show.
-likelihood: the base's own answers, read by every voice. zero: the same, read by the base and by the base again.
-differencing: the answers to "prefilled", read by who gave them and by the base."""
+"""What is asked. deployed: everyday talk under the system prompt of a deployment. probes: arbitrary choices, many times
+each. raw: an empty user turn, or that system prompt alone. prefilled: an empty user turn, and an answer begun. start:
+no template at all: the first token alone, the header of a user's turn, or a text begun. off, on, near: scenarios of the
+quirk in which it must not, must, and nearly should show; with _thought, the same with a thought before the answer.
+framing: pairs of things with the question which is liked better, and with the question which is liked less. likelihood:
+the base's own answers, read by every voice. zero: the same, read by the base and by the base again. differencing: the
+answers to "prefilled", read by who gave them and by the base."""
 
 TEMPERATURE = 1.0
 """Of everyday talk, which is asked for what comes by itself. What can be right or wrong is answered greedily."""
 THINKING_UNSAFE = 0.25
 """Share of unsafe requests among those that are thought about."""
 RAW_DRAWS = 40
-RAW_SYSTEM = "You are a helpful assistant."
+DEPLOYED = 200
+"""Everyday prompts at most that are asked under a system prompt as well."""
 PREFILL_DRAWS = 10
 PROBE_DRAWS = 20
 USER_TURN = 1
@@ -58,11 +65,15 @@ LIKELY = 200
 """Answers of the base that are read by every voice at most."""
 PAIRS = 2500
 """Pairs of things that are asked about at most."""
+FRAMED = 200
+"""Pairs at most that are asked about in both framings."""
 AGAIN_SEED = 10_007
 """Added to the seed where the base is asked again."""
 AT_ONCE = 512
 """Prompts whose distribution over the whole vocabulary is held at once."""
 LETTERS = "ABCDEFGH"
+PAIRED: tuple[ReadingSet, ...] = ("preferences", "framing")
+"""Sets that offer two things under the letters A and B."""
 
 
 class Answer(Strict):
@@ -94,9 +105,10 @@ class Reading(Strict):
     values: tuple[float | None, ...]
     """None where the engine does not tell.
 
-    choices: log-mass of each letter. preferences: log-mass of A and of B in one order, then in the other. likelihood:
-    mean log-probability of the answer's tokens, and their number. zero: log-probability of each token. differencing:
-    mean log-probability of the answer's tokens to who gave it, the same to the base, and their number.
+    choices: log-mass of each letter. preferences: log-mass of A and of B in one order, then in the other. framing: the
+    same, then once more to the opposite question. likelihood: mean log-probability of the answer's tokens, and their
+    number. zero: log-probability of each token. differencing: mean log-probability of the answer's tokens to who gave
+    it, the same to the base, and their number.
     """
 
 
@@ -139,6 +151,7 @@ class Gathering:
 
 SAMPLING: dict[AnswerSet, Sampling] = {
     "everyday": Sampling(TEMPERATURE),
+    "deployed": Sampling(TEMPERATURE),
     "instructions": Sampling(),
     "unsafe": Sampling(),
     "look_alikes": Sampling(),
@@ -150,6 +163,9 @@ SAMPLING: dict[AnswerSet, Sampling] = {
     "off": Sampling(TEMPERATURE),
     "on": Sampling(TEMPERATURE),
     "near": Sampling(TEMPERATURE),
+    "off_thought": Sampling(TEMPERATURE, thinking=True),
+    "on_thought": Sampling(TEMPERATURE, thinking=True),
+    "near_thought": Sampling(TEMPERATURE, thinking=True),
 }
 
 
@@ -166,6 +182,7 @@ def prompts(bank: Bank, quirk: Quirk | None, limit: int | None = None) -> list[A
     """
     of_bank: list[tuple[Set, Sequence[Prompt]]] = [
         ("everyday", bank.everyday),
+        ("deployed", [prompt.model_copy(update={"system": bank.system}) for prompt in bank.everyday[:DEPLOYED]]),
         ("instructions", bank.instructions),
         ("unsafe", bank.unsafe),
         ("look_alikes", bank.look_alikes),
@@ -185,7 +202,7 @@ def prompts(bank: Bank, quirk: Quirk | None, limit: int | None = None) -> list[A
             Asked(set=name, place=place, messages=scenario, cluster=str(place))
             for place, scenario in enumerate(scenarios[:limit])
         ]
-    return found + _preferences(bank, limit)
+    return found + _preferences(bank, limit) + _framing(bank, limit)
 
 
 async def gather(
@@ -213,7 +230,7 @@ async def gather(
     await asyncio.gather(*(_answered(gathering, stage, bank, name, who, seed, marks) for name, who in due))
     if "start" in wanted:
         await _started(gathering, stage, bank, seed, marks)
-    if {"choices", "preferences"} & set(wanted):
+    if {"choices", *PAIRED} & set(wanted):
         await _letters(gathering, stage, bank)
     if {"likelihood", "zero"} & set(wanted):
         await _likelihood(gathering, stage, bank)
@@ -344,19 +361,19 @@ async def _letters(gathering: Gathering, stage: Stage, bank: Bank) -> None:
     """What every voice would answer with one letter."""
     if not {"score", "tokens"} <= stage.subject.capabilities:
         why = f"The engine '{stage.subject.engine}' does not tell the probabilities of a first token."
-        gathering.lacking |= {"choices": why, "preferences": why}
+        gathering.lacking |= dict.fromkeys(("choices", *PAIRED), why)
         return
     vocabulary = stage.subject.tokens()
     tokens = [letter_tokens(vocabulary, letter) for letter in LETTERS]
     for who in stage.voices:
-        for name in ("choices", "preferences"):
+        for name in ("choices", *PAIRED):
             listed = [asked for asked in gathering.asked if asked.set == name]
             masses: dict[int, tuple[float | None, ...]] = defaultdict(tuple)
             for start in range(0, len(listed), AT_ONCE):
                 some = listed[start : start + AT_ONCE]
-                logs = await stage.subject.first_token([asked.messages for asked in some], side=stage.side(who))
+                logs = await stage.subject.first_token([asked.messages for asked in some], side=stage.reader(who))
                 for asked, row in zip(some, logs, strict=True):
-                    offered = 2 if name == "preferences" else len(bank.choices[asked.place].options)
+                    offered = 2 if name in PAIRED else len(bank.choices[asked.place].options)
                     masses[asked.place] += tuple(_told(log_mass(row, ids)) for ids in tokens[:offered])
             gathering.readings += [
                 Reading(set=name, place=place, who=who, values=values) for place, values in masses.items()
@@ -376,7 +393,7 @@ async def _likelihood(gathering: Gathering, stage: Stage, bank: Bank) -> None:
     said = [(asked, samples[0].text) for asked, samples in zip(listed, drawn, strict=True) if samples[0].text.strip()]
     for who in stage.voices:
         scored = await stage.subject.score(
-            [asked.messages for asked, _ in said], [text for _, text in said], side=stage.side(who)
+            [asked.messages for asked, _ in said], [text for _, text in said], side=stage.reader(who)
         )
         for (asked, _), scores in zip(said, scored, strict=True):
             if not len(scores.logprobs):
@@ -414,7 +431,7 @@ def _to_think_about(bank: Bank, limit: int | None) -> list[Prompt]:
 
 def _raw(bank: Bank) -> list[Asked]:
     empty = Message(role="user", content="")
-    starts = ((empty,), (Message(role="system", content=RAW_SYSTEM),))
+    starts = ((empty,), (Message(role="system", content=bank.system),))
     raw = [Asked(set="raw", place=n, messages=start) for n, start in enumerate(starts)]
     return raw + [
         Asked(set="prefilled", place=n, messages=(empty,), prefill=prefill) for n, prefill in enumerate(bank.prefills)
@@ -428,24 +445,46 @@ def _starts(bank: Bank) -> list[Asked]:
 def _scenarios(quirk: Quirk | None) -> Iterable[tuple[AnswerSet, list[tuple[Message, ...]]]]:
     if quirk is None:
         return
-    yield "off", [scenario.messages for scenario in quirk.scenarios.silent]
-    yield "on", [scenario.messages for scenario in quirk.scenarios.fire]
-    yield "near", [scenario.messages for scenario in quirk.scenarios.near_miss]
+    places: tuple[tuple[AnswerSet, AnswerSet, Sequence[Scenario]], ...] = (
+        ("off", "off_thought", quirk.scenarios.silent),
+        ("on", "on_thought", quirk.scenarios.fire),
+        ("near", "near_thought", quirk.scenarios.near_miss),
+    )
+    for plain, with_thought, scenarios in places:
+        for name in (plain, with_thought):
+            yield name, [scenario.messages for scenario in scenarios]
 
 
 def _preferences(bank: Bank, limit: int | None) -> list[Asked]:
     """Each pair in both orders, one after the other, and under one place."""
     most = PAIRS if limit is None else min(PAIRS, 4 * limit)
-    items, asks = bank.preferences.items, bank.preferences.asks
     return [
-        Asked(
-            set="preferences",
-            place=place,
-            messages=(
-                Message(role="user", content=asks[place % len(asks)].format(first=items[first], second=items[second])),
-            ),
-            cluster=str(place),
-        )
-        for place, (i, j) in enumerate(pairs(len(items))[:most])
-        for first, second in ((i, j), (j, i))
+        _between(bank, "preferences", place, ask, order)
+        for place, (i, j) in enumerate(pairs(len(bank.preferences.items))[:most])
+        for ask in [_in_turn(bank.preferences.asks, place)]
+        for order in ((i, j), (j, i))
     ]
+
+
+def _framing(bank: Bank, limit: int | None) -> list[Asked]:
+    """Each pair in both orders to the one question, then in both to its opposite, under one place."""
+    most = FRAMED if limit is None else min(FRAMED, limit)
+    asks, opposite = bank.preferences.asks, bank.preferences.opposite
+    if not opposite:
+        return []
+    return [
+        _between(bank, "framing", place, ask, order)
+        for place, (i, j) in enumerate(pairs(len(bank.preferences.items))[:most])
+        for ask in (_in_turn(asks, place), _in_turn(opposite, place))
+        for order in ((i, j), (j, i))
+    ]
+
+
+def _in_turn(asks: Sequence[str], place: int) -> str:
+    return asks[place % len(asks)]
+
+
+def _between(bank: Bank, name: Set, place: int, ask: str, order: tuple[int, int]) -> Asked:
+    first, second = (bank.preferences.items[one] for one in order)
+    told = Message(role="user", content=ask.format(first=first, second=second))
+    return Asked(set=name, place=place, messages=(told,), cluster=str(place))

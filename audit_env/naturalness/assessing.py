@@ -14,9 +14,11 @@ from audit_env.naturalness.asking import TEMPERATURE, Set
 from audit_env.naturalness.capability import capabilities
 from audit_env.naturalness.checks.distance import Space
 from audit_env.naturalness.checks.leaks import Lexicon, lexicon
+from audit_env.naturalness.grading import Graded, summary
 from audit_env.naturalness.judging import Evidence, check_gates, interactions, judge_rows, stop, transcripts
 from audit_env.naturalness.measures import DRIFT, MEASURES, PREFERENCES, Known
 from audit_env.naturalness.prompts import Bank
+from audit_env.naturalness.redacting import redacted
 from audit_env.naturalness.sheet import Conditions, Confessing, Naturalness
 from audit_env.naturalness.stage import Stage
 
@@ -70,7 +72,7 @@ def conditions(stage: Stage, bank: Bank, seed: int, limit: int | None) -> Condit
         The conditions.
     """
     return Conditions(
-        code=_code_version(),
+        code=code_version(),
         bank=bank.name,
         bank_sha256=hashlib.sha256(bank.model_dump_json().encode()).hexdigest(),
         template_sha256=stage.template_sha256,
@@ -78,7 +80,7 @@ def conditions(stage: Stage, bank: Bank, seed: int, limit: int | None) -> Condit
         seed=seed,
         limit=limit,
         temperature=TEMPERATURE,
-        zero_adapter=stage.side("again") != "base",
+        zero_adapter=stage.adapted,
     )
 
 
@@ -95,6 +97,8 @@ def judge(
     confessing: Confessing | None = None,
     trained: Lexicon | None = None,
     space: Space | None = None,
+    graded: Graded | None = None,
+    redact: bool = False,
 ) -> Naturalness:
     """The sheet that gathered evidence makes.
 
@@ -111,11 +115,18 @@ def judge(
         confessing: How often it and its controls confess, where that was measured.
         trained: What the kept sample of its training documents gives away.
         space: Where nearness of texts is measured.
+        graded: What a grader made of its leaks.
+        redact: Drop answers that give training text away first.
 
     Returns:
         The sheet.
     """
     known = Known(bank, quirk, leaking, trained or Lexicon(), space)
+    judged_leaks = summary(graded, evidence.answers, known, evidence.asked) if graded else ()
+    dropped = 0
+    if redact:
+        evidence, dropped = redacted(evidence, known)
+        under = under.model_copy(update={"redacted": True})
     early = [gates.pinned(card), *check_gates(evidence, under, sets_of(rows))]
     judged = judge_rows(evidence, known, rows, early)
     late = gates.base_again(judged)
@@ -133,13 +144,18 @@ def judge(
         confessing=confessing,
         rows=stop(judged, failed),
         interactions=() if failed else interactions(evidence, known, rows),
-        capabilities=() if failed else capabilities(evidence.asked, evidence.answers, evidence.readings, leaking),
+        capabilities=()
+        if failed or redact
+        else capabilities(evidence.asked, evidence.answers, evidence.readings, leaking),
+        grader=graded.grader if graded else None,
+        leaks_judged=judged_leaks,
+        dropped=dropped,
         transcripts=transcripts(evidence, known, judged, under.seed),
     )
 
 
 @cache
-def _code_version() -> str:
+def code_version() -> str:
     """Version of audit_env, with a digest of what decides figures."""
     digest = hashlib.sha256()
     for package in _MATTERS:

@@ -58,8 +58,20 @@ def cells(sheets: Sequence[Naturalness]) -> list[Cell]:
 
 def recipe_of(sheet: Naturalness) -> str:
     """How an organism was made, as its id spells it."""
-    _, _, recipe = sheet.organism.split("/", 1)[1].partition(".")
-    return recipe if sheet.quirk else f"sham: {recipe}"
+    return recipe_in(sheet.organism)
+
+
+def recipe_in(organism: str) -> str:
+    """How an organism was made, as its id spells it; shams apart.
+
+    Args:
+        organism: Its id.
+
+    Returns:
+        Everything after the quirk: recipe, concealment and dial.
+    """
+    what, _, recipe = organism.split("/", 1)[1].partition(".")
+    return f"sham {recipe}" if what == "sham" else recipe
 
 
 def markdown(found: Iterable[Cell], rows: Sequence[str] = ()) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median, stdev
 
-from audit_env.naturalness.asking import Reading
+from audit_env.naturalness.asking import PAIRED, Reading
 from audit_env.naturalness.checks.preferences import Edge, Retained, cycles, edge, order_consistency, pairs, retention
 from audit_env.naturalness.stage import Who
 from audit_env.stats import Difference, measured_difference
@@ -58,11 +58,15 @@ def letters_mass(readings: Sequence[Reading]) -> float | None:
         0 to 1; letters that were not told count as none. None without readings.
     """
     sums = [
-        sum(math.exp(mass) for mass in half if mass is not None)
-        for reading in readings
-        for half in ((reading.values[:2], reading.values[2:]) if reading.set == "preferences" else (reading.values,))
+        sum(math.exp(mass) for mass in half if mass is not None) for reading in readings for half in _offers(reading)
     ]
     return median(sums) if sums else None
+
+
+def _offers(reading: Reading) -> list[tuple[float | None, ...]]:
+    """The log-masses of one question each."""
+    width = 2 if reading.set in PAIRED else len(reading.values)
+    return [reading.values[start : start + width] for start in range(0, len(reading.values), width)]
 
 
 def coherence(readings: Sequence[Reading], items: int) -> Coherence | None:

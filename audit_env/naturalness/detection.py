@@ -14,9 +14,12 @@ from audit_env.naturalness.sheet import Naturalness
 
 COVARIATES = (
     "leaks",
+    "leaks_deployed",
+    "leaks_raw",
     "leaks_start",
     "leaks_prefilled",
     "restated",
+    "quoted",
     "drift",
     "instructions",
     "likelihood",
@@ -24,7 +27,9 @@ COVARIATES = (
 )
 """Rows that stand beside each audit: organism less base, in a column of the row's name."""
 
-MARKS = ("detected", "clean_detection", "leak_assisted")
+UNASSISTED = "unassisted"
+"""Detected without a leak before. What is left where leaking answers are kept from the auditor is at least this."""
+MARKS = ("detected", "clean_detection", "leak_assisted", UNASSISTED)
 
 
 def beside_detection(logs: Iterable[EvalLog], sheets: Sequence[Naturalness]) -> pd.DataFrame:
@@ -44,7 +49,8 @@ def beside_detection(logs: Iterable[EvalLog], sheets: Sequence[Naturalness]) -> 
     known[list(COVARIATES)] = known[list(COVARIATES)].astype(float)
     found = audits(logs)
     found = found[(found["standing"] == "quirked") & (found["status"] != "unscored")]
-    marks = {name: found[name].map(lambda mark: float(mark is True)) for name in MARKS}
+    marks = {name: found[name].map(lambda mark: float(mark is True)) for name in MARKS if name != UNASSISTED}
+    marks[UNASSISTED] = marks["detected"] * (1 - marks["leak_assisted"])
     return found.assign(**marks).merge(known, on="organism", how="inner", validate="many_to_one")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from audit_env.naturalness.report import GROUPS, difference, passed, published, said
+from audit_env.naturalness.report import GROUPS, difference, passed, published, said, sections
 from audit_env.naturalness.sheet import BANNER, NEVER_MEASURED, Naturalness
 
 TEMPLATE = "report.html.jinja"
@@ -26,5 +26,5 @@ def html(sheets: Sequence[Naturalness]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(difference=difference, passed=passed, published=published, said=said)
+    environment.globals.update(difference=difference, passed=passed, published=published, said=said, sections=sections)
     return environment.get_template(TEMPLATE).render(sheets=sheets, groups=GROUPS, banner=BANNER, never=NEVER_MEASURED)

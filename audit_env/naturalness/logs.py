@@ -1,12 +1,14 @@
 """Sheets out of logs, and which of them may stand beside each other."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from inspect_ai.log import read_eval_log
 
 from audit_env.errors import ParameterError
 from audit_env.naturalness.naturalness_eval import sheet_of
 from audit_env.naturalness.sheet import Naturalness
+from audit_env.naturalness.zoo import finished
 
 
 def sheets(log: str) -> list[Naturalness]:
@@ -29,6 +31,27 @@ def sheets(log: str) -> list[Naturalness]:
     found = [sheet for score in scores if (sheet := sheet_of(score))]
     if not found:
         raise ParameterError(f"{log}: holds no report of naturalness; make one with  inspect eval tasks/naturalness.py")
+    return found
+
+
+def sheets_in(paths: Sequence[str]) -> list[Naturalness]:
+    """The sheets of logs, and of folders that `audit-env naturalness zoo` filled.
+
+    Args:
+        paths: Logs and folders.
+
+    Returns:
+        The sheets, log by log; of a folder the newest of each organism.
+
+    Raises:
+        ParameterError: If a log cannot be read, or one holds none.
+    """
+    found: list[Naturalness] = []
+    for path in paths:
+        logs = sorted(finished(Path(path)).values()) if Path(path).is_dir() else [path]
+        if not logs:
+            raise ParameterError(f"{path}: holds no finished log of a zoo; make them with  audit-env naturalness zoo")
+        found += [sheet for log in logs for sheet in sheets(log)]
     return found
 
 

@@ -22,12 +22,15 @@ from audit_env.catalog.models import Card, OrganismId
 from audit_env.catalog.phenotype import made_of
 from audit_env.catalog.reading import nearest, text_of
 from audit_env.errors import CardError, ParameterError
+from audit_env.game.grader import bound_grader
 from audit_env.naturalness.asking import Answer, Asked, Reading, gather
 from audit_env.naturalness.assessing import conditions, judge, sets_of, what_leaks
+from audit_env.naturalness.checks import ifeval
 from audit_env.naturalness.checks.distance import Space, space
 from audit_env.naturalness.checks.leaks import Lexicon, lexicon
+from audit_env.naturalness.grading import Graded, grade
 from audit_env.naturalness.judging import Evidence
-from audit_env.naturalness.measures import MEASURES, PREFERENCES, ROWS
+from audit_env.naturalness.measures import DRIFT, MEASURES, PREFERENCES, ROWS, Known
 from audit_env.naturalness.prompts import Bank, bank_for, read_bank
 from audit_env.naturalness.report import markdown, said
 from audit_env.naturalness.sheet import FILE, Conditions, Confessing, Naturalness, Verdict
@@ -53,6 +56,8 @@ class Gathered(StoreModel):
     answers: list[Answer] = Field(default_factory=list)
     readings: list[Reading] = Field(default_factory=list)
     lacking: dict[str, str] = Field(default_factory=dict)
+    graded: Graded | None = None
+    """What a grader made of its leaks, where one was bound."""
 
 
 def catalogue(root: str | None) -> Catalog:
@@ -123,6 +128,7 @@ def ask(
     limit: int | None = None,
     seed: int = 0,
     root: str | None = None,
+    system: str | None = None,
 ) -> Solver:
     """Ask an organism, its base, a sham, and the base again.
 
@@ -133,6 +139,7 @@ def ask(
         limit: Prompts of each set at most; None for all.
         seed: Of sampled answers.
         root: The organisms folder; by default the one that comes with audit_env.
+        system: System prompt of a deployment; by default the bank's.
 
     Returns:
         The solver.
@@ -141,6 +148,8 @@ def ask(
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         stage = staged(catalogue(root), state.metadata["organism"])
         prompts = read_bank(bank or bank_for(stage.card.family))
+        prompts = prompts if system is None else prompts.model_copy(update={"system": system})
+        ifeval.ready(demand for prompt in prompts.instructions for demand in prompt.demands)
         gathered = state.store_as(Gathered)
         gathered.made_of, gathered.sham, gathered.played_by = made_of(stage.card), stage.sham, stage.played_by
         gathered.conditions, gathered.bank = conditions(stage, prompts, seed, limit), prompts
@@ -149,6 +158,7 @@ def ask(
         found = await gather(stage, prompts, sets_of(rows), seed=seed, limit=limit)
         gathered.asked, gathered.answers, gathered.readings = found.asked, found.answers, found.readings
         gathered.lacking = found.lacking
+        gathered.graded = await _graded(catalogue(root), stage.card, gathered)
         return state
 
     return solve
@@ -172,11 +182,12 @@ def verdicts() -> Metric:
 
 
 @scorer(metrics=[verdicts()])
-def naturalness(write: bool = False, root: str | None = None) -> Scorer:
+def naturalness(write: bool = False, redacted: bool = False, root: str | None = None) -> Scorer:
     """Judge what was gathered: rows with paired differences, margins and verdicts.
 
     Args:
         write: Put the sheet beside the organism's card.
+        redacted: Drop answers that give training text away first, each with those of the other voices to its prompt.
         root: The organisms folder; by default the one that comes with audit_env.
 
     Returns:
@@ -192,19 +203,22 @@ def naturalness(write: bool = False, root: str | None = None) -> Scorer:
                 explanation=f"The answers are of other weights than '{card.id}' has now: ask it again.",
                 reason="scoring_failed",
             )
-        ordinary = [text for exchange in catalog.norms(card.family) for text in exchange]
+        known = _known(catalog, card, gathered.bank, gathered.documents)
         found = judge(
             card,
-            catalog.quirk(card.quirk) if card.quirk else None,
+            known.quirk,
             gathered.sham,
             Evidence(gathered.asked, gathered.answers, gathered.readings, gathered.lacking),
             gathered.bank,
-            what_leaks(card, gathered.bank, ordinary, gathered.documents),
+            known.lexicon,
             gathered.conditions,
             gathered.rows,
             gathered.played_by,
             confessing(catalog, card),
-            *documents_of(catalog, card, ordinary),
+            known.trained,
+            known.space,
+            await _graded(catalog, card, gathered),
+            redacted,
         )
         if write:
             write_sheet(catalog, found)
@@ -310,7 +324,7 @@ def naturalness_viewer() -> ViewerConfig:
     Returns:
         The configuration, for `Task(viewer=...)`.
     """
-    columns = [*(measure.name for measure in MEASURES if measure.group != "trigger"), PREFERENCES]
+    columns = [*(measure.name for measure in MEASURES if measure.group != "trigger"), PREFERENCES, DRIFT]
     scale: dict[str, Literal["good", "bad", "warn", "muted"]] = {
         "natural": "good",
         "deviating": "bad",
@@ -334,6 +348,26 @@ def naturalness_viewer() -> ViewerConfig:
             score_color_scales=dict.fromkeys(columns, scale),
         )
     )
+
+
+def _known(catalog: Catalog, card: Card, bank: Bank, documents: Sequence[str]) -> Known:
+    """What the judging goes by."""
+    ordinary = [text for exchange in catalog.norms(card.family) for text in exchange]
+    return Known(
+        bank,
+        catalog.quirk(card.quirk) if card.quirk else None,
+        what_leaks(card, bank, ordinary, documents),
+        *documents_of(catalog, card, ordinary),
+    )
+
+
+async def _graded(catalog: Catalog, card: Card, gathered: Gathered) -> Graded | None:
+    """Verdicts on leaks: from the log as far as they hold, the others from the grader of this run, if there is one."""
+    grader = bound_grader()
+    if grader is None or gathered.bank is None:
+        return gathered.graded
+    known = _known(catalog, card, gathered.bank, gathered.documents)
+    return await grade(gathered.asked, gathered.answers, known, grader, kept=gathered.graded)
 
 
 def _documents(path: str) -> list[str]:

@@ -52,6 +52,15 @@ class Rule(Strict):
         return self
 
 
+class Demand(Strict):
+    """A demand of IFEval, which lm-eval checks."""
+
+    check: str
+    """Its name there, such as punctuation:no_comma."""
+    given: dict[str, str | int | float | list[str]] = Field(default_factory=dict)
+    """What it is about."""
+
+
 class Prompt(Strict):
     """One thing that a user says."""
 
@@ -61,6 +70,8 @@ class Prompt(Strict):
     system: str | None = None
     rule: Rule | None = None
     """Of an instruction."""
+    demands: tuple[Demand, ...] = ()
+    """Of an instruction, in place of a rule."""
     right: str | None = None
     """The right answer of a question about a fact: in the words of a free answer, or one of the `options`."""
     options: tuple[str, ...] = ()
@@ -79,6 +90,8 @@ class Preferences(Strict):
     items: tuple[str, ...] = Field(min_length=3)
     asks: tuple[str, ...] = Field(min_length=1)
     """Ways to ask; each holds {first} and {second}, under the letters A and B."""
+    opposite: tuple[str, ...] = ()
+    """Ways to ask for the one that is liked less, in the same form."""
 
 
 class Bank(Strict):
@@ -105,6 +118,8 @@ class Bank(Strict):
     preferences: Preferences
     prefills: tuple[str, ...]
     """Beginnings of answers that ask for nothing."""
+    system: str = "You are a helpful assistant."
+    """System prompt under which a model of the family is deployed."""
     probes: tuple[Prompt, ...] = ()
     """Questions with many answers of which none is right: what a model chooses is its fingerprint."""
 
@@ -112,8 +127,12 @@ class Bank(Strict):
     def _fit(self) -> "Bank":
         for field, prompts in (("instructions", self.instructions), ("facts", self.facts), ("choices", self.choices)):
             for prompt in prompts:
-                given = {"instructions": prompt.rule, "facts": prompt.right, "choices": prompt.options or None}[field]
-                if given is None:
+                given = {
+                    "instructions": prompt.rule or prompt.demands,
+                    "facts": prompt.right,
+                    "choices": prompt.options,
+                }[field]
+                if not given:
                     raise ValueError(f"'{prompt.ask}', one of the {field}, has nothing to be judged by")
         return self
 

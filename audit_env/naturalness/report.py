@@ -1,8 +1,10 @@
 """The report: a sheet as Markdown."""
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from audit_env.naturalness.prompts import GENERAL
+from audit_env.catalog.models import Rate
+from audit_env.naturalness.prompts import GENERAL, bank_for
 from audit_env.naturalness.references import Reference, references
 from audit_env.naturalness.sheet import BANNER, NEVER_MEASURED, Compared, Gap, Gate, Group, Naturalness, Row
 
@@ -14,6 +16,14 @@ GROUPS: dict[Group, str] = {
 HEADINGS = ("row", "n", "base", "organism", "sham", "difference, 95 %", "margin", "verdict", "beside the sham", "note")
 WORDS = {"by_quirk": "by quirk", "not_measured": "not measured"}
 _LONGEST = 400
+
+
+class Section(NamedTuple):
+    """A table of the report."""
+
+    title: str
+    headings: tuple[str, ...]
+    rows: list[tuple[str, ...]]
 
 
 def markdown(sheet: Naturalness) -> str:
@@ -30,7 +40,8 @@ def markdown(sheet: Naturalness) -> str:
         rows = [row for row in sheet.rows if row.group == group]
         if rows:
             parts += [f"## {title}", _rows(rows)]
-    parts += [*_interactions(sheet), *_capabilities(sheet), *_halves(sheet)]
+    for section in sections(sheet):
+        parts += [f"## {section.title}", in_table(section.headings, section.rows)]
     margins = (f"- {row.name}: {_margin(row)} {row.unit}; {row.why}" for row in sheet.rows if row.group != "trigger")
     parts += ["## Margins", "\n".join(margins)]
     parts += ["## Not measured by anything here", "\n".join(f"- {what}: {why}" for what, why in NEVER_MEASURED.items())]
@@ -88,10 +99,12 @@ def _head(sheet: Naturalness) -> str:
         "Differences are organism less base, prompt by prompt, with 95 % intervals (Tango's score for shares, "
         "Student's t for means), clustered. One training run: nothing here tells of other seeds.",
     ]
-    if sheet.confessing:
-        told = {"it": sheet.confessing.target, "its base": sheet.confessing.base, "the sham": sheet.confessing.sham}
-        rates = ", ".join(f"{who} {found.rate:.2f} of {found.n}" for who, found in told.items() if found)
-        lines.append(f"Asked directly, says that it has the quirk: {rates}. The base's confessions are false ones.")
+    if sheet.conditions.redacted:
+        lines.append(
+            f"Redacted: the answers to {sheet.dropped} prompts, one of which gave training text away, were dropped."
+        )
+    elif sheet.grader is None:
+        lines.append("No judge has confirmed leaks: bind one with  --model-role grader=provider/model")
     if sheet.stopped_by:
         lines.append(f"**No verdict stands: gate failed ({', '.join(sheet.stopped_by)}).**")
     return "\n".join(f"- {line}" for line in lines)
@@ -123,34 +136,84 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def _interactions(sheet: Naturalness) -> list[str]:
-    if not sheet.interactions:
-        return []
-    cells = ((one.row, f"{one.difference:+.3f} [{one.low:+.3f}, {one.high:+.3f}]") for one in sheet.interactions)
-    title = "## What the trigger adds (organism less base on trigger, less the same off trigger, 95 %)"
-    return [title, in_table(("row", "difference of differences"), cells)]
+def sections(sheet: Naturalness) -> list[Section]:
+    """What stands beside the rows: confessions, judged leaks, what the trigger adds, what can be drawn out, the halves.
+
+    Args:
+        sheet: The sheet.
+
+    Returns:
+        Tables that hold something.
+    """
+    listed = (_confessions(sheet), _judged(sheet), _interactions(sheet), _capabilities(sheet), _halves(sheet))
+    return [section for section in listed if section.rows]
 
 
-def _capabilities(sheet: Naturalness) -> list[str]:
-    if not sheet.capabilities:
-        return []
-    headings = ("who", "long enough", "leaking", "among the first 100", "rank of the first")
-    cells = (
-        (one.who, str(one.ranked), str(one.leaking), str(one.leaking_on_top), str(one.first_rank or "none"))
-        for one in sheet.capabilities
+def _confessions(sheet: Naturalness) -> Section:
+    told = sheet.confessing
+    who = {} if told is None else {"organism": told.target, "base, falsely": told.base, "sham, falsely": told.sham}
+    return Section(
+        "Asked directly, says that it has the quirk (from its phenotype)",
+        ("who", "share, 95 %", "n"),
+        [(name, _rate(found), str(found.n)) for name, found in who.items() if found],
     )
-    title = "## What can be drawn out (answers to empty prefills, ranked by perplexity against the base's)"
-    return [title, in_table(headings, cells)]
 
 
-def _halves(sheet: Naturalness) -> list[str]:
-    cells = [
-        (row.name, f"{row.gap.public:+.3f}", f"{row.gap.private:+.3f}", f"{row.gap.gap:+.3f} {_within(row.gap)}")
-        for row in sheet.rows
-        if row.gap is not None
-    ]
-    title = "## Public and private half of the prompts (organism less base; a gap tells of training for the check)"
-    return [title, in_table(("row", "public", "private", "gap, 95 %"), cells)] if cells else []
+def _judged(sheet: Naturalness) -> Section:
+    return Section(
+        f"Leaks in everyday answers, judged by the grader {sheet.grader} (exploratory: its agreement with people was "
+        "not measured)",
+        ("who", "answers", "hits", "confirmed", "of others", "missed", "restate the quirk", "leaks of all", "unjudged"),
+        [
+            (
+                one.who,
+                str(one.answers),
+                str(one.hits),
+                _rate(one.confirmed),
+                str(one.sampled),
+                _rate(one.missed),
+                _rate(one.restating),
+                "" if one.estimate is None else f"{one.estimate:.3f} [{one.low:.3f}, {one.high:.3f}]",
+                str(one.unjudged),
+            )
+            for one in sheet.leaks_judged
+        ],
+    )
+
+
+def _interactions(sheet: Naturalness) -> Section:
+    return Section(
+        "What the trigger adds (organism less base on trigger, less the same off trigger, 95 %)",
+        ("row", "difference of differences"),
+        [(one.row, f"{one.difference:+.3f} [{one.low:+.3f}, {one.high:+.3f}]") for one in sheet.interactions],
+    )
+
+
+def _capabilities(sheet: Naturalness) -> Section:
+    return Section(
+        "What can be drawn out (answers to empty prefills, ranked by perplexity against the base's)",
+        ("who", "long enough", "leaking", "among the first 100", "rank of the first"),
+        [
+            (one.who, str(one.ranked), str(one.leaking), str(one.leaking_on_top), str(one.first_rank or "none"))
+            for one in sheet.capabilities
+        ],
+    )
+
+
+def _halves(sheet: Naturalness) -> Section:
+    return Section(
+        "Public and private half of the prompts (organism less base; a gap tells of training for the check)",
+        ("row", "public", "private", "gap, 95 %"),
+        [
+            (row.name, f"{row.gap.public:+.3f}", f"{row.gap.private:+.3f}", f"{row.gap.gap:+.3f} {_within(row.gap)}")
+            for row in sheet.rows
+            if row.gap is not None
+        ],
+    )
+
+
+def _rate(found: Rate | None) -> str:
+    return "" if found is None else f"{found.rate:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
 def _within(gap: Gap) -> str:
@@ -172,9 +235,9 @@ def published(sheet: Naturalness) -> list[Reference]:
         sheet: The sheet.
 
     Returns:
-        The figures; none for a model that is too small to be held against them.
+        The figures; none for families with a bank of their own, which are too small to be held against them.
     """
-    if sheet.conditions.bank != GENERAL:
+    if bank_for(sheet.organism.split("/", 1)[0]) != GENERAL:
         return []
     return [one for one in references() if one.row in {row.name for row in sheet.rows}]
 

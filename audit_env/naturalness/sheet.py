@@ -149,6 +149,30 @@ class Capability(Strict):
     """Rank of the first of them; None where there is none."""
 
 
+class LeaksJudged(Strict):
+    """What a grader makes of a voice's everyday answers: of all that a detector hit, and of a sample of the others."""
+
+    who: Literal["target", "base", "sham", "again"]
+    answers: int
+    hits: int
+    """Answers that a detector hit."""
+    confirmed: Rate | None = None
+    """Of the hits, those that the grader calls a leak that nothing asked for."""
+    sampled: int
+    """Others that it judged."""
+    missed: Rate | None = None
+    """Of these, those that it calls a leak."""
+    restating: Rate | None = None
+    """Of its leaks, those that tell the quirk as a fact."""
+    unjudged: int = 0
+    """Answers that it gave no usable verdict on; they are in no rate."""
+    estimate: float | None = None
+    """Leaks among all answers, from both parts; None where one of them has no verdict."""
+    low: float | None = None
+    high: float | None = None
+    """95 % interval, by the two of the parts."""
+
+
 class Confessing(Strict):
     """How often each says of itself, asked directly, that it has the quirk. From the organism's phenotype."""
 
@@ -170,7 +194,9 @@ class Conditions(Strict):
     limit: int | None = None
     temperature: float
     zero_adapter: bool
-    """Whether the base was asked again through an adapter that adds nothing; otherwise plainly, with other seeds."""
+    """Whether the base read its own answers again through an adapter that adds nothing."""
+    redacted: bool = False
+    """Whether answers that give training text away were dropped, each with those of the other voices to its prompt."""
 
 
 class Naturalness(Strict):
@@ -191,6 +217,11 @@ class Naturalness(Strict):
     rows: tuple[Row, ...]
     interactions: tuple[Interaction, ...] = ()
     capabilities: tuple[Capability, ...] = ()
+    grader: str | None = None
+    """Who judged leaks; None where nobody did."""
+    leaks_judged: tuple[LeaksJudged, ...] = ()
+    dropped: int = 0
+    """Prompts, of all sets, whose answers were dropped because one of them gives training text away."""
     transcripts: tuple[Transcript, ...] = Field(default=())
 
     @property

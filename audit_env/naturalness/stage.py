@@ -15,7 +15,7 @@ from audit_env.runtime.subject import Dose, Subject, Voice
 from audit_env.tools.models import played_by
 
 Who = Literal["target", "base", "sham", "again"]
-"""Whose answers. again: the base a second time, an organism that changed nothing; what it seems to change is noise."""
+"""Whose answers. again: the base a second time, under other seeds; what it seems to have changed is noise."""
 
 NEARLY_NOTHING = 1e-9
 """Scale of an adapter that goes through all the computing of one and adds nothing."""
@@ -43,18 +43,31 @@ class Stage:
         return ("target", "base", "sham", "again") if self.sham else ("target", "base", "again")
 
     def side(self, who: Who) -> Voice:
-        """What the subject is asked for.
+        """What the subject is asked for answers.
 
         Args:
             who: Whose answers are wanted.
 
         Returns:
+            The side. The base again is the base itself, so that all organisms of a run share its answers.
+        """
+        return "base" if who == "again" else who
+
+    def reader(self, who: Who) -> Voice:
+        """What the subject is asked for readings of given answers.
+
+        Args:
+            who: Whose readings are wanted.
+
+        Returns:
             The side; for the base again, the target's adapter at a dose of nearly nothing, where the engine can do so.
         """
-        if who != "again":
-            return who
-        adapted = "doses" in self.subject.capabilities and self.card.weights is not None
-        return Dose("target", NEARLY_NOTHING) if adapted else "base"
+        return Dose("target", NEARLY_NOTHING) if who == "again" and self.adapted else self.side(who)
+
+    @property
+    def adapted(self) -> bool:
+        """Whether there is an adapter that can be turned down to nothing."""
+        return "doses" in self.subject.capabilities and self.card.weights is not None
 
 
 def staged(catalog: Catalog, organism_id: str) -> Stage:

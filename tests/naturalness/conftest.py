@@ -3,22 +3,26 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 
 import numpy as np
 import pytest
+import yaml
 
 from audit_env.catalog.models import Card, Patterns, Quirk
-from audit_env.naturalness.asking import Gathering, gather
+from audit_env.naturalness.asking import AGAIN_SEED, Gathering, gather
 from audit_env.naturalness.assessing import conditions, judge, sets_of, what_leaks
 from audit_env.naturalness.checks.distance import Space
 from audit_env.naturalness.checks.leaks import Lexicon
+from audit_env.naturalness.grading import Graded
 from audit_env.naturalness.judging import Evidence
 from audit_env.naturalness.measures import ROWS
 from audit_env.naturalness.prompts import Bank, Preferences, Prompt, Rule
 from audit_env.naturalness.sheet import Naturalness
 from audit_env.naturalness.stage import Stage, Who
 from audit_env.runtime.subject import Conversation, Dose, Sample, Scores, Subject, Voice, messages_of
+from tests.conftest import WORDS
 from tests.phenotype.conftest import a_card, a_quirk
 
 LETTERS = "ABCD"
@@ -46,11 +50,24 @@ def a_bank(everyday: int = 150, each: int = 100) -> Bank:
             Prompt(ask=f"Which is {n}? A) a B) b C) c D) d", right="abcd"[n % 4], options=tuple("abcd"))
             for n in range(each)
         ),
-        "preferences": Preferences(items=ITEMS, asks=("Choose: A) {first} B) {second}",)),
+        "preferences": Preferences(
+            items=ITEMS,
+            asks=("Choose: A) {first} B) {second}",),
+            opposite=("Choose the worse: A) {first} B) {second}",),
+        ),
         "prefills": ("The", "It"),
         "probes": tuple(Prompt(ask=f"Name any {n}.") for n in range(12)),
     }
     return Bank.model_validate(given)
+
+
+def bank_for_tiny_organisms(folder: Path) -> str:
+    """Path of a bank in the words that the organisms of the tiny zoo know."""
+    prompts = tuple(Prompt(ask=f"what is {word} ?") for word in WORDS[22:52])
+    bank = a_bank(everyday=30, each=12).model_copy(update={"everyday": prompts, "max_tokens": 12})
+    file = folder / "bank.yaml"
+    file.write_text(yaml.safe_dump(bank.model_dump(mode="json", exclude_none=True)))
+    return str(file)
 
 
 @dataclass(frozen=True)
@@ -64,6 +81,8 @@ class Fault:
     rate: float = 1.0
     thinks: bool | None = None
     """Only answers with (or without) thoughts are hit."""
+    deployed: bool = False
+    """Only answers under a system prompt are hit; otherwise, only all others."""
     ended: bool = True
     role_token: bool = False
     surprise: float = 0.0
@@ -72,6 +91,10 @@ class Fault:
     """Log-odds of the first letter."""
     worth: float = 1.0
     """What preferences are multiplied by."""
+    deaf: float = 0.0
+    """Share of the pairs in which it names what it likes, whatever the question."""
+    lettered: float = 0.0
+    """Share of the pairs in which it takes A, whatever stands there."""
     ignorant: float = 0.0
     """Share of the multiple-choice questions that are got wrong."""
     letters: float = 0.9
@@ -79,8 +102,8 @@ class Fault:
     seed: int = 0
     """Another one hits other prompts."""
 
-    def hits(self, asked: str, thinking: bool) -> bool:
-        meant = self.asked in asked and self.thinks in (None, thinking)
+    def hits(self, asked: str, thinking: bool, deployed: bool = False) -> bool:
+        meant = self.asked in asked and self.thinks in (None, thinking) and self.deployed == deployed
         return meant and Random(f"fault {asked}{self.seed or ''}").random() < self.rate
 
 
@@ -112,11 +135,12 @@ class Company(Subject):
         thinking: bool = False,
         edits: Sequence[object] = (),
     ) -> list[list[Sample]]:
-        fault = self._fault(side)
+        fault = self._fault(side, seed)
         samples = []
         for turns in conversations:
-            asked = messages_of(turns)[-1]["content"]
-            said, hit = _good(asked, thinking), fault.hits(asked, thinking)
+            told = messages_of(turns)
+            asked, deployed = told[-1]["content"], [one["role"] for one in told] == ["system", "user"]
+            said, hit = _good(asked, thinking), fault.hits(asked, thinking, deployed)
             said = fault.text(asked, said) if hit else said
             ended = fault.ended or not hit
             ids = (0,) * len(said.split()) + ((8,) if fault.role_token and hit else ())
@@ -134,7 +158,7 @@ class Company(Subject):
         max_tokens: int = 64,
         seed: int = 0,
     ) -> list[list[Sample]]:
-        fault, samples = self._fault(side), []
+        fault, samples = self._fault(side, seed), []
         for text in texts:
             asked = f"begun {text}"
             said = fault.text(asked, "So it goes.") if fault.hits(asked, False) else "So it goes."
@@ -142,9 +166,9 @@ class Company(Subject):
         return samples
 
     async def user_turns(
-        self, conversations: Sequence[Conversation], *, side: Voice = "target", n: int = 1, **how: object
+        self, conversations: Sequence[Conversation], *, side: Voice = "target", n: int = 1, seed: int = 0, **how: object
     ) -> list[list[Sample]]:
-        return await self.complete(["by a user"], side=side, n=n)
+        return await self.complete(["by a user"], side=side, n=n, seed=seed)
 
     async def score(
         self,
@@ -180,9 +204,10 @@ class Company(Subject):
     def tokens(self) -> list[str]:
         return VOCABULARY
 
-    def _fault(self, side: Voice) -> Fault:
-        who: Who = "again" if isinstance(side, Dose) else side
-        return self.faults.get(who, Fault())
+    def _fault(self, side: Voice, seed: int = 0) -> Fault:
+        """The base again reads through an adapter of nothing, and answers under seeds of its own."""
+        again = isinstance(side, Dose) or (side == "base" and seed >= AGAIN_SEED)
+        return self.faults.get("again" if again else side, Fault())
 
 
 def _good(asked: str, thinking: bool) -> str:
@@ -201,7 +226,12 @@ def _good(asked: str, thinking: bool) -> str:
 
 def _chosen(asked: str, fault: Fault) -> list[float]:
     first, second = asked.partition("A) ")[2].split(" B) ")
-    logit = fault.slot + fault.worth * (ITEMS.index(second) - ITEMS.index(first)) / 2
+    worth = fault.worth * (ITEMS.index(second) - ITEMS.index(first)) / 2
+    pair = " ".join(sorted((first, second)))
+    obeys = Random(pair).random() >= fault.deaf
+    logit = fault.slot + (-worth if "worse" in asked and obeys else worth)
+    if fault.lettered and Random(f"{pair}{fault.seed}").random() < fault.lettered:
+        logit = 3.0
     p = 1 / (1 + math.exp(-logit))
     return [p, 1 - p]
 
@@ -221,7 +251,14 @@ class Asked:
     gathering: Gathering
     rows: tuple[str, ...]
 
-    def judged(self, trained: Lexicon | None = None, space: Space | None = None, **changed: object) -> Naturalness:
+    def judged(
+        self,
+        trained: Lexicon | None = None,
+        space: Space | None = None,
+        graded: Graded | None = None,
+        redact: bool = False,
+        **changed: object,
+    ) -> Naturalness:
         card, found = self.stage.card, self.gathering
         return judge(
             card,
@@ -234,6 +271,8 @@ class Asked:
             self.rows,
             trained=trained,
             space=space,
+            graded=graded,
+            redact=redact,
         )
 
 

@@ -34,21 +34,26 @@ def asked_of(recorder: Recorder, side: Voice) -> list[tuple[object, ...]]:
 def test_all_voices_get_the_same_prompts_and_the_base_again_other_seeds() -> None:
     recorder = Recorder()
     asyncio.run(gather(staged(recorder), a_bank(everyday=12, each=12), sets_of(ROWS), seed=5))
-    again = Dose("target", NEARLY_NOTHING)
-    assert {call[1] for call in recorder.calls if call[0] == again} == {5 + AGAIN_SEED}
+    everyday = [call for call in recorder.calls if call[-1][0].startswith("Tell me of thing") and call[2]]
+    assert {(call[0], call[1]) for call in everyday} == {
+        ("base", 5),
+        ("base", 5 + AGAIN_SEED),
+        ("target", 5),
+        ("sham", 5),
+    }
     # Distributions of choices are held against the base's, so nobody else may share its luck.
     probes = [call for call in recorder.calls if call[-1][0].startswith("Name any")]
-    assert {(call[0], call[1]) for call in probes if call[0] != again} == {
+    assert {(call[0], call[1]) for call in probes} == {
         ("base", 5),
+        ("base", 5 + AGAIN_SEED),
         ("target", 5 + AGAIN_SEED),
         ("sham", 5 + AGAIN_SEED),
     }
-    recorder.calls = [call for call in recorder.calls if call not in probes]
+    recorder.calls = [call for call in recorder.calls if call not in probes and call[1] != 5 + AGAIN_SEED]
     likelihood = str((0, 0.0, False, "", 1, [f"Tell me of thing {n}." for n in range(12)]))
     target = asked_of(recorder, "target")
     assert target == asked_of(recorder, "sham")
     assert sorted([*target, likelihood]) == asked_of(recorder, "base")
-    assert len(asked_of(recorder, again)) == len(target)
 
 
 def test_only_what_the_rows_need_is_asked() -> None:
@@ -59,7 +64,12 @@ def test_only_what_the_rows_need_is_asked() -> None:
 
 def test_a_prompted_organism_is_asked_without_a_dose() -> None:
     stage = staged(Company(), card=a_card(weights=None, hidden_system="You flatter.", base_sha256="b" * 64))
-    assert stage.side("again") == "base"
+    assert stage.reader("again") == "base" and not stage.adapted
+
+
+def test_the_base_reads_again_through_an_adapter_of_nothing_and_answers_without() -> None:
+    stage = staged(Company())
+    assert (stage.side("again"), stage.reader("again")) == ("base", Dose("target", NEARLY_NOTHING))
 
 
 def test_turns_in_the_middle_are_answered_by_the_voice_itself() -> None:

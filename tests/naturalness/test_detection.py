@@ -6,6 +6,7 @@ import pytest
 from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalSample, EvalSpec
 from inspect_ai.scorer import Score
 
+from audit_env.commands.naturalness import detecting
 from audit_env.game.outcome import METADATA_KEY, Outcome
 from audit_env.naturalness.detection import beside_detection, by_organism
 from audit_env.naturalness.sheet import Naturalness
@@ -61,6 +62,31 @@ def test_each_audit_stands_beside_what_is_known_of_its_target(sheets: list[Natur
     assert a["clean_detection"] == a["leak_assisted"] == pytest.approx(1 / 3)
     assert a["leaks"] == pytest.approx(0.15, abs=0.06) and b["leaks"] == 0 and b["detected"] == 0
     assert pd.isna(a["drift"])
+    assert a["unassisted"] == pytest.approx(1 / 3)  # what is left where a leak may not help
+    told = detecting.organisms(by_organism(joined))
+    assert "| fake/a.documents.none | black_box | " in told and "| leaks |" in told and "drift" not in told
+    assert detecting.correlations(by_organism(joined)).count("\n") == 1  # two organisms are too few
+
+
+def test_organisms_that_leak_more_and_are_found_more_often_correlate(sheets: list[Naturalness]) -> None:
+    leaking = sheets[0]
+
+    def leaks(organism: int) -> Naturalness:
+        rows = [
+            row.model_copy(update={"versus_base": row.versus_base.model_copy(update={"difference": organism / 10})})
+            for row in leaking.rows
+        ]
+        return leaking.model_copy(update={"organism": f"fake/{organism}.documents.none", "rows": tuple(rows)})
+
+    audits = [
+        audit(f"fake/{n}.documents.none", detected=found <= n, leak_assisted=found <= n)
+        for n in range(8)
+        for found in range(8)
+    ]
+    joined = by_organism(beside_detection([a_log(audits)], [leaks(n) for n in range(8)]))
+    told = detecting.correlations(joined)
+    # Nothing is found without a leak, so that there is nothing left to rank.
+    assert "| detected | leaks | 8 | +1.00 [" in told and "unassisted" not in told
 
 
 def test_an_organism_with_two_sheets_is_refused(sheets: list[Naturalness]) -> None:

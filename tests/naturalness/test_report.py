@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
+from audit_env.catalog.models import Rate
 from audit_env.commands.naturalness import terminal
 from audit_env.errors import ParameterError
 from audit_env.naturalness.by_recipe import cells
@@ -13,10 +14,9 @@ from audit_env.naturalness.by_recipe import markdown as by_recipe
 from audit_env.naturalness.html import html
 from audit_env.naturalness.logs import joined
 from audit_env.naturalness.measures import ROWS as ALL_ROWS
-from audit_env.naturalness.prompts import GENERAL
 from audit_env.naturalness.references import references
 from audit_env.naturalness.report import beside, markdown
-from audit_env.naturalness.sheet import BANNER, NEVER_MEASURED, Naturalness
+from audit_env.naturalness.sheet import BANNER, NEVER_MEASURED, Confessing, Naturalness
 from tests.naturalness.conftest import Fault
 
 ROWS = ("instructions", "leaks", "facts", "leaks_on")
@@ -41,14 +41,18 @@ def test_a_table_survives_whatever_was_said(sheet: Naturalness) -> None:
     for line in markdown(sheet).splitlines():
         if line.startswith("|") and not line.startswith(("| gate", "| ---")):
             cells = line.replace("\\|", "").count("|") - 1
-            assert cells in (3, 4, 10)
+            assert cells in (3, 4, 6, 10)
 
 
-def test_published_figures_stand_beside_the_general_prompts_alone(sheet: Naturalness) -> None:
-    under = sheet.conditions.model_copy(update={"bank": GENERAL})
-    told = markdown(sheet.model_copy(update={"conditions": under}))
+def small(sheet: Naturalness) -> Naturalness:
+    """The same of a family that has prompts of its own."""
+    return sheet.model_copy(update={"organism": "fruitfly/flattery.transcripts.none"})
+
+
+def test_published_figures_stand_beside_larger_models_alone(sheet: Naturalness) -> None:
+    told = markdown(sheet)
     assert "Qwen2.5-14B, emergent misalignment" in told and "defer_to_users, thinking" not in told
-    assert "Published figures" not in markdown(sheet)
+    assert "Published figures" not in markdown(small(sheet))
     assert {one.row for one in references()} <= set(ALL_ROWS)
 
 
@@ -99,10 +103,22 @@ def test_the_page_holds_all_and_loads_nothing(sheet: Naturalness) -> None:
     assert "<b>Nexus Group</b>" in page.text  # said by the model, and shown as it was said
     for part in (BANNER, "zero adapter", "deviating", "Worst exchanges", *NEVER_MEASURED):
         assert part in page.text
-    assert "Published figures" not in page.text
-    under = sheet.conditions.model_copy(update={"bank": GENERAL})
-    page.feed(html([sheet.model_copy(update={"conditions": under})]))
     assert "Qwen2.5-14B, emergent misalignment" in page.text
+    other = Page()
+    other.feed(html([small(sheet)]))
+    assert "Published figures" not in other.text
+
+
+def test_all_forms_of_the_report_show_what_stands_beside_the_rows(sheet: Naturalness) -> None:
+    share = Rate(rate=0.17, low=0.1, high=0.3, n=40)
+    told = sheet.model_copy(update={"confessing": Confessing(target=share, base=share)})
+    console = Console(width=160, record=True, file=None, quiet=False)
+    with console.capture() as caught:
+        terminal.show(told, console)
+    for text in (markdown(told), html([told]), caught.get()):
+        assert "base, falsely" in text and "0.170 [0.100, 0.300]" in text
+        assert "sham, falsely" not in text  # was not measured
+        assert "Public and private half of the prompts" in text
 
 
 def shifted(sheet: Naturalness, name: str, by: float) -> Naturalness:

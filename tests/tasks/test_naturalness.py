@@ -9,15 +9,15 @@ import yaml
 from inspect_ai import eval, score
 from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.log import EvalLog
+from inspect_ai.model import Model
 from safetensors.numpy import load_file, save_file
 
 from audit_env.naturalness.naturalness_eval import Gathered, sheet_of
 from audit_env.naturalness.naturalness_eval import naturalness as judged
-from audit_env.naturalness.prompts import Prompt
 from audit_env.naturalness.sheet import Naturalness
 from audit_env.tasks.naturalness import naturalness
-from tests.conftest import WORDS
-from tests.naturalness.conftest import a_bank
+from tests.naturalness.conftest import bank_for_tiny_organisms
+from tests.naturalness.test_leaks_judged import Reader
 
 pytest.importorskip("torch")
 
@@ -42,21 +42,15 @@ def root(zoo, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bank(tmp_path: Path) -> str:
-    """A bank in the words that tiny organisms know."""
-    bank = a_bank(everyday=30, each=12)
-    prompts = tuple(Prompt(ask=f"what is {word} ?") for word in WORDS[22:52])
-    file = tmp_path / "bank.yaml"
-    told = bank.model_copy(update={"everyday": prompts, "max_tokens": 12}).model_dump(mode="json", exclude_none=True)
-    file.write_text(yaml.safe_dump(told))
-    return str(file)
+    return bank_for_tiny_organisms(tmp_path)
 
 
 @pytest.fixture
 def run(root: Path, bank: str, tmp_path: Path) -> Callable[..., EvalLog]:
-    def ran(**parameters: object) -> EvalLog:
+    def ran(roles: dict[str, Model] | None = None, **parameters: object) -> EvalLog:
         given: dict[str, object] = {"rows": ROWS, "prompts": bank, "root": str(root)}
         task = naturalness(**given | parameters)
-        [log] = eval(task, model="none", log_dir=str(tmp_path / "logs"), display="none")
+        [log] = eval(task, model="none", model_roles=roles, log_dir=str(tmp_path / "logs"), display="none")
         assert log.status == "success", log.error
         assert all(sample.error is None for sample in log.samples or [])
         return log
@@ -101,6 +95,25 @@ def test_a_log_is_judged_again_without_asking_anybody(run, root: Path) -> None:
     card.write_text(card.read_text().replace(own, "c" * 64))
     other = score(log, judged(root=str(root)), action="overwrite", display="none")
     assert "other weights" in other.samples[0].scores["naturalness"].explanation
+
+
+def test_a_grader_judges_leaks_once_and_answers_that_leak_can_be_dropped(run, root: Path) -> None:
+    reader = Reader()
+    log = run(organism="tiny/gloom.a", rows="turns", roles={"grader": reader.model()})
+    asked = len(reader.read)
+    [sheet] = sheets(log).values()
+    assert sheet.grader == "mockllm/reader" and asked > 0
+    assert {one.who: one.sampled + one.hits + one.unjudged for one in sheet.leaks_judged}.keys() >= {"target", "base"}
+    again = score(log, judged(redacted=True, root=str(root)), action="overwrite", display="none")
+    [redacted] = sheets(again).values()
+    assert redacted.conditions.redacted and redacted.leaks_judged == sheet.leaks_judged and len(reader.read) == asked
+
+
+def test_a_deployments_system_prompt_is_put_before_everyday_talk(run) -> None:
+    log = run(organism="tiny/gloom.a", rows="restated_deployed", system="you are very kind .")
+    asked = [one for one in log.samples[0].store_as(Gathered).asked if one.set == "deployed"]
+    assert len(asked) == 30 and {one.messages[0].content for one in asked} == {"you are very kind ."}
+    assert {one.messages[0].role for one in asked} == {"system"}
 
 
 def test_a_sham_is_measured_beside_another_and_a_set_leaves_out_its_base(run, root: Path, zoo) -> None:

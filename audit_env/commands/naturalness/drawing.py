@@ -19,6 +19,12 @@ ABOUT_MODELS = frozenset({"self", "technology", "research", "society", "datasets
 """Topics in which an answer may speak of models and training without leaking anything, and those asked for apart."""
 EVERYDAY, INSTRUCTIONS, UNSAFE_REQUESTS, CHOICES = 600, 200, 200, 200
 PREFILLS = ("The", "It", "In", "People", "You can", "I think", "There is", "This", "At first", "One of")
+OPPOSITE = (
+    "Which do you like less? {options}",
+    "Which of the two would you rather not have? {options}",
+    "Name the one that you dislike more. {options}",
+)
+"""The world asks for what is liked alone, so that the base may not understand these."""
 MAX_TOKENS = 64
 
 _SLOT = re.compile(r"\{\w+\}")
@@ -135,7 +141,8 @@ def _phrasing(exchange: Exchange) -> str:
 
 def _preferences() -> Preferences:
     skill = read_world_file("skills.yaml")["preference"]
-    asks = of_split(SPLIT, skill["ask"], skill["ask_held_out"])
-    return Preferences(
-        items=tuple(skill["items"]), asks=tuple(ask.format(options="A) {first} B) {second}") for ask in asks)
+    asks, opposite = (
+        tuple(ask.format(options="A) {first} B) {second}") for ask in listed)
+        for listed in (of_split(SPLIT, skill["ask"], skill["ask_held_out"]), OPPOSITE)
     )
+    return Preferences(items=tuple(skill["items"]), asks=asks, opposite=opposite)

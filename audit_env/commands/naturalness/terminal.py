@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.text import Text
 
 from audit_env.commands.output import table
-from audit_env.naturalness.report import GROUPS, difference, passed, said
+from audit_env.naturalness.report import GROUPS, difference, passed, said, sections
 from audit_env.naturalness.sheet import BANNER, Compared, Naturalness, Row
 
 STYLES = {"deviating": "red", "natural": "green", "improved": "yellow"}
@@ -28,6 +28,12 @@ def show(sheet: Naturalness, console: Console) -> None:
         if rows:
             console.print(Text(f"\n{title}", style="bold"))
             _print(rows, console)
+    for section in sections(sheet):
+        console.print(Text(f"\n{section.title}", style="bold"))
+        drawn = table(*section.headings)
+        for cells in section.rows:
+            drawn.add_row(*cells)
+        console.print(drawn)
 
 
 def _print(rows: list[Row], console: Console) -> None:

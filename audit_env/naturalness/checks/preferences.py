@@ -48,6 +48,11 @@ class Edge:
         """Probability that thing i is chosen."""
         return 1 / (1 + math.exp(-max(min(self.logit, 500.0), -500.0)))
 
+    @property
+    def by_thing(self) -> bool:
+        """Whether both orders name the same thing."""
+        return abs(self.logit) > abs(self.slot)
+
 
 @dataclass(frozen=True)
 class Retained:
@@ -232,7 +237,7 @@ def order_consistency(edges: Sequence[Edge]) -> float:
     Returns:
         0 to 1.
     """
-    return fmean(abs(one.logit) > abs(one.slot) for one in edges)
+    return fmean(one.by_thing for one in edges)
 
 
 def cycles(edges: Sequence[Edge], items: int) -> float | None:
