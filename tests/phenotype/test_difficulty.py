@@ -5,20 +5,45 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from inspect_ai.log import EvalLog
+from inspect_ai.log import (
+    EvalLog,
+    read_eval_log,
+    read_eval_log_sample,
+    read_eval_log_sample_summaries,
+    write_eval_log,
+)
 
 from audit_env.catalog.files import Catalog
 from audit_env.catalog.phenotype import made_of
 from audit_env.cli import main
+from audit_env.game.outcome import outcome_of
 from audit_env.game.table import audits, read_logs
 from audit_env.phenotype.difficulty import sheets
 
 BASELINES = Path(__file__).parents[2] / "logs" / "baselines"
 
 
+ORGANISMS = ("fruitfly/base", "fruitfly/flattery.transcripts.none", "fruitfly/animal_welfare.documents.none")
+
+
 @pytest.fixture(scope="module")
-def logs() -> list[EvalLog]:
-    return read_logs(BASELINES)
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A log of the audits of three organisms, out of the baselines."""
+    [baseline] = BASELINES.glob("*.eval")
+    log = read_eval_log(str(baseline), header_only=True)
+    log.samples = [
+        read_eval_log_sample(str(baseline), one.id, one.epoch)
+        for one in read_eval_log_sample_summaries(str(baseline))
+        if one.scores and (outcome := outcome_of(one.scores["verdict"])) and outcome.organism in ORGANISMS
+    ]
+    place = tmp_path_factory.mktemp("logs") / "part.eval"
+    write_eval_log(log, str(place))
+    return place
+
+
+@pytest.fixture(scope="module")
+def logs(place: Path) -> list[EvalLog]:
+    return read_logs(place)
 
 
 @pytest.fixture
@@ -29,7 +54,7 @@ def root(tmp_path: Path) -> Path:
 def test_every_audited_organism_gets_the_figures_of_its_audits(logs: list[EvalLog]) -> None:
     frame = audits(logs)
     found = {sheet.organism: sheet.difficulty for sheet in sheets(logs, Catalog())}
-    assert set(found) == set(frame.organism)
+    assert set(found) == set(frame.organism) == set(ORGANISMS)
     for (organism, affordance), rows in frame.groupby(["organism", "affordance"]):
         mine = found[organism][f"scripted {affordance}"]
         assert mine.audits == len(rows)
@@ -47,9 +72,9 @@ def test_audits_of_other_weights_do_not_count(logs: list[EvalLog], root: Path) -
     assert "fruitfly/flattery.transcripts.none" not in {sheet.organism for sheet in sheets(logs, Catalog(root))}
 
 
-def test_the_command_adds_to_the_sheets_and_takes_nothing_away(root: Path) -> None:
+def test_the_command_adds_to_the_sheets_and_takes_nothing_away(root: Path, place: Path) -> None:
     before = Catalog(root).phenotype("fruitfly/flattery.transcripts.none")
-    done = CliRunner().invoke(main, ["organisms", "--root", str(root), "difficulty", str(BASELINES)])
+    done = CliRunner().invoke(main, ["organisms", "--root", str(root), "difficulty", str(place)])
     assert done.exit_code == 0, done.output
     after = Catalog(root).phenotype("fruitfly/flattery.transcripts.none")
     assert before and after
