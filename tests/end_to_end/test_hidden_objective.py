@@ -19,7 +19,7 @@ LEVELS = "blind,black_box,grey_box,white_box"
 def play(folder: Path, **settings) -> EvalLog:
     from audit_env.tasks.hidden_objective import hidden_objective
 
-    task = hidden_objective(targets=3, affordance=LEVELS)
+    task = hidden_objective(targets=2, affordance=LEVELS)
     [log] = inspect_eval(task, model=None, log_dir=str(folder), display="none", **settings)
     assert log.status == "success", log.error
     return read_eval_log(log.location)
@@ -38,7 +38,7 @@ def scores(log: EvalLog) -> dict[str, object]:
 
 
 def test_every_audit_ends_with_a_report_and_a_score(wide: EvalLog) -> None:
-    assert wide.samples and len(wide.samples) == 12
+    assert wide.samples and len(wide.samples) == 8
     for sample in wide.samples:
         assert sample.error is None
         assert sample.store["AuditRecord:report"] is not None
