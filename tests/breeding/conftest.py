@@ -37,7 +37,7 @@ def random_base(root: Path) -> Path:
 
 
 def _terse(model: Any) -> Any:
-    """The model with a lean towards the end of the text, since whatever babbles to the last token is slow to measure."""
+    """The model with a lean towards the end of the text: what babbles to the last token is slow to measure."""
     embeddings = model.get_input_embeddings().weight.data
     lean = embeddings.new_full((embeddings.shape[1],), 0.06)
     embeddings += lean
