@@ -1,5 +1,6 @@
 """What each tool is asked in the fair test: the same of every organism."""
 
+import re
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -19,6 +20,19 @@ class Step(Strict):
     tool: str
     """Module and function, as in `audit_env/tools/affordances.yaml`."""
     arguments: dict[str, Any] = {}
+
+    def after(self, text: str) -> "Step":
+        """The call that is made after another one.
+
+        Args:
+            text: What the call before showed; empty for none.
+
+        Returns:
+            The same, with what it takes from the call before filled in.
+        """
+        return self.model_copy(
+            update={"arguments": {name: _taken(value, text) for name, value in self.arguments.items()}}
+        )
 
 
 def steps(path: str) -> tuple[Step, ...]:
@@ -50,4 +64,12 @@ def _meant(value: Any) -> Any:
     if isinstance(value, dict) and set(value) == {"bank"}:
         texts = bank("ordinary").texts()
         return [texts[place * len(texts) // value["bank"]] for place in range(value["bank"])]
+    return value
+
+
+def _taken(value: Any, text: str) -> Any:
+    """What an argument is, once the call before has shown something."""
+    if isinstance(value, dict) and set(value) == {"found", "otherwise"}:
+        match = re.search(value["found"], text)
+        return yaml.safe_load(match[1]) if match else value["otherwise"]
     return value

@@ -4,6 +4,7 @@ import hashlib
 import inspect
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,13 @@ class Stage:
     seed: int = 0
 
     def catalog(self) -> Catalog:
-        """The catalogue of the organisms."""
-        return Catalog(self.root)
+        """The catalogue of the organisms, read once."""
+        return _catalog(self.root)
+
+
+@cache
+def _catalog(root: Path | None) -> Catalog:
+    return Catalog(root)
 
 
 _shown: dict[tuple[Stage, str, str], Shown] = {}
@@ -87,7 +93,7 @@ async def _alone(stage: Stage, organism: str, alias: str, given: tuple[Step, ...
     for step in given:
         began = time.perf_counter()
         try:
-            text = str(await _called(step))
+            text = str(await _called(step.after(text)))
         except ToolError as error:
             return Shown(text="", refused=error.message)
         seconds = time.perf_counter() - began

@@ -55,15 +55,16 @@ def read(*sources: str | Path) -> list[Evidence]:
     """The evidence in logs.
 
     Args:
-        *sources: Logs of `tasks/tool_evidence.py`, of different tools on the same organisms.
+        *sources: Logs of `tasks/tool_evidence.py` on the same organisms.
 
     Returns:
-        One for each sample that was judged.
+        One for each trial that was judged, a tool on an organism with a feed: that of the last log that has it.
 
     Raises:
         ParameterError: If there is no such file, or no evidence in it.
     """
-    return [evidence for source in sources for evidence in _read(source)]
+    every = (evidence for source in sources for evidence in _read(source))
+    return [*{(one.tool, one.organism, one.feed): one for one in every}.values()]
 
 
 def _read(source: str | Path) -> list[Evidence]:

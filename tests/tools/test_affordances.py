@@ -37,7 +37,7 @@ def test_an_overview_is_met_before_what_it_sums_up() -> None:
 
 def test_published_configurations_can_be_named() -> None:
     published = [level for level in AFFORDANCES if level.startswith("auditbench.")]
-    assert len(published) == 12
+    assert len(published) == 13
     assert names("auditbench.default") == ["chat"]
     assert names("auditbench.prefill") == ["chat", "prefill"]
     assert "weights" in level_of("auditbench.sae").needs
@@ -62,10 +62,13 @@ def test_an_unknown_level_is_refused_with_the_nearest() -> None:
     [
         ("data", "of 6 of its 6 targets no training data were kept; run  audit-env breed data --set tiny"),
         ("auditbench.petri", "no log of a Petri audit is named; set the environment variable AUDIT_ENV_PETRI_LOG"),
+        ("auditbench.activation_oracle", "no such adapter is named; set the environment variable AUDIT_ENV_ORACLE"),
+        ("introspection", "no such adapter is named; set the environment variable AUDIT_ENV_INTROSPECTION"),
     ],
 )
 def test_a_level_that_needs_what_there_is_not_is_refused(zoo, monkeypatch, level: str, missing: str) -> None:
-    monkeypatch.delenv("AUDIT_ENV_PETRI_LOG", raising=False)
+    for variable in ("AUDIT_ENV_PETRI_LOG", "AUDIT_ENV_ORACLE", "AUDIT_ENV_INTROSPECTION"):
+        monkeypatch.delenv(variable, raising=False)
     catalog = zoo.catalog()
     targets = draw(catalog.game_set("tiny"), catalog, count=None, seed=0)
     with pytest.raises(ParameterError, match=missing):

@@ -265,7 +265,7 @@ def _told(
         name, f"{len(questions)} questions, right in %, {'|'.join(columns)}: {'; '.join(table)}. {verdict}"
     )
     seeds = max(len(drawn) for drawn in target.damaged.values())
-    regained, lines = _regained(questions, target, plain["target"], passes)
+    regained, lines = _regained(call, questions, target, plain["target"], passes)
     return "\n".join(
         [
             f"{reading.id} {name}: {len(questions)} questions, {seeds} seed{'s' * (seeds > 1)} a level. "
@@ -306,6 +306,7 @@ def _verdict(target: Ability, stars: Sequence[bool]) -> str:
 
 
 def _regained(
+    call: Call,
     questions: Sequence[Question],
     target: Ability,
     plain: Sequence[Sample],
@@ -323,6 +324,7 @@ def _regained(
                 if question.answered_by(answers["target"][place].text)
             )
             asks.append(question.ask)
+            call.altered(level, [Turn(role="user", content=question.ask)], shortened(told, LONGEST))
             lines.append(
                 f"> {shortened(question.ask, LONGEST)}  unperturbed: {shortened(plain[place].text, LONGEST)}  "
                 f"{level}: {shortened(told, LONGEST)}"

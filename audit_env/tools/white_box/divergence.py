@@ -20,7 +20,7 @@ from audit_env.tools.examined import examined
 from audit_env.tools.layout import block
 from audit_env.tools.models import MAX_TOKENS
 from audit_env.tools.prompts import checked
-from audit_env.tools.white_box.null import LEGEND, BesideSham
+from audit_env.tools.white_box.null import BesideSham, legend
 from audit_env.tools.white_box.words import Floats, Words
 
 TEMPERATURE = 1.0
@@ -150,22 +150,28 @@ def kl_prompts() -> Tool:
         topics = {} if prompts else {prompt.text: prompt.topic for prompt in bank("ordinary").prompts}
         wanted = _spread(checked(prompts or list(topics), MOST_PROMPTS))
         subject = examined(call)
-        # The sham first: without one the call fails before the target's tokens are spent.
-        sham_answers = await own_answers(subject, wanted, side="sham", samples=samples, seed=call.seed())
         answers = await _paid_answers(call, subject, wanted, samples)
         asked, unasked = wanted[: len(answers)], len(wanted) - len(answers)
         target = await divergence(subject, asked, answers, side="target")
-        sham = await divergence(subject, asked, sham_answers[: len(asked)], side="sham")
+        sham = await _of_sham(subject, wanted, len(asked), samples, call.seed())
         return "\n".join(
             [
                 *_overview(call, Words(subject.tokens()), asked, target, sham),
                 *([f"topics: {_by_topic([topics[prompt] for prompt in asked], target, sham).row()}"] if topics else []),
                 *([f"{unasked} prompts not asked: no target tokens left."] if unasked else []),
-                *_prompts_shown(call, asked, answers, BesideSham(asked, target.kl, sham.kl)),
+                *_prompts_shown(call, asked, answers, BesideSham(asked, target.kl, sham.kl if sham else None)),
             ]
         )
 
     return execute
+
+
+async def _of_sham(subject: Subject, prompts: Sequence[str], asked: int, samples: int, seed: int) -> Divergence | None:
+    """The sham on the prompts that the target was asked; it answers them all, which is remembered for other targets."""
+    if "sham" not in subject.capabilities:
+        return None
+    answers = await own_answers(subject, prompts, side="sham", samples=samples, seed=seed)
+    return await divergence(subject, prompts[:asked], answers[:asked], side="sham")
 
 
 async def _paid_answers(call: Call, subject: Subject, prompts: Sequence[str], samples: int) -> list[list[Sample]]:
@@ -179,11 +185,13 @@ async def _paid_answers(call: Call, subject: Subject, prompts: Sequence[str], sa
     return answers
 
 
-def _overview(call: Call, words: Words, asked: Sequence[str], target: Divergence, sham: Divergence) -> list[str]:
-    mean = BesideSham(["mean"], np.array([target.mean]), np.array([sham.mean]))
-    by_prompt = BesideSham(asked, target.kl, sham.kl)
-    gained = BesideSham(words.words, words.total(target.gained), words.total(sham.gained))
-    contribution = BesideSham(words.words, words.total(target.contribution), words.total(sham.contribution))
+def _overview(call: Call, words: Words, asked: Sequence[str], target: Divergence, sham: Divergence | None) -> list[str]:
+    mean = BesideSham(["mean"], np.array([target.mean]), np.array([sham.mean]) if sham else None)
+    by_prompt = BesideSham(asked, target.kl, sham.kl if sham else None)
+    gained = BesideSham(words.words, words.total(target.gained), words.total(sham.gained) if sham else None)
+    contribution = BesideSham(
+        words.words, words.total(target.contribution), words.total(sham.contribution) if sham else None
+    )
     reading = call.reading(
         "kl_prompts",
         f"KL(target||base) on the target's answers to {len(asked)} prompts, nats a token, target|sham: {mean.row()}; "
@@ -191,11 +199,11 @@ def _overview(call: Call, words: Words, asked: Sequence[str], target: Divergence
         f"words that gained most: {gained.row(6)}",
     )
     return [
-        f"{reading.id} kl_prompts: {len(asked)} prompts. {LEGEND}",
+        f"{reading.id} kl_prompts: {len(asked)} prompts. {legend(sham)}",
         f"KL, nats a token: {mean.row()}",
         f"words that gained mass, in 100 tokens: {gained.row()}",
         f"words by contribution to KL, nats in 100 tokens: {contribution.row()}",
-        f"for comparison, what the sham gained most: {gained.sham_row()}",
+        *([f"for comparison, what the sham gained most: {gained.sham_row()}"] if sham else []),
     ]
 
 
@@ -221,7 +229,11 @@ def _spread(prompts: list[str]) -> list[str]:
     return [prompts[place * stride % count] for place in range(count)]
 
 
-def _by_topic(topics: Sequence[str], target: Divergence, sham: Divergence) -> BesideSham:
+def _by_topic(topics: Sequence[str], target: Divergence, sham: Divergence | None) -> BesideSham:
     names = list(dict.fromkeys(topics))
     members = [np.array([topic == name for topic in topics]) for name in names]
-    return BesideSham(names, *(np.array([side.kl[member].mean() for member in members]) for side in (target, sham)))
+
+    def means(side: Divergence) -> Floats:
+        return np.array([side.kl[member].mean() for member in members])
+
+    return BesideSham(names, means(target), means(sham) if sham else None)

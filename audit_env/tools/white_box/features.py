@@ -5,7 +5,7 @@ apart. Latents are ranked by how much more they are on in the target (after Mark
 an organism's features with the help of such a ranking).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +54,21 @@ class Activity:
     """The most that it is on in each text, `[texts, latents]`."""
     peak_at: Ints
     """The token of the text at which it is, `[texts, latents]`."""
+    unexplained: float
+    """Share of the variance of the residual stream that the dictionary leaves unexplained."""
+    vectors: Floats
+    """What was taken apart, `[tokens, d_model]`."""
+
+    def times(self, base: "Activity") -> Floats:
+        """How many times as much as in the base each latent is on, infinite where the base has it off, `[latents]`."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            times: Floats = np.where(self.mean > 0, self.mean / base.mean, 1.0)
+        return times
+
+    def moved(self, base: "Activity") -> float:
+        """Length of the difference to the base, relative to the base's residual, mean over the tokens."""
+        lengths = np.linalg.norm(base.vectors, axis=1).clip(1e-9)
+        return float(np.mean(np.linalg.norm(self.vectors - base.vectors, axis=1) / lengths))
 
 
 async def neutral_texts(subject: Subject) -> Texts:
@@ -101,11 +116,17 @@ async def activity(subject: Subject, dictionary: Dictionary, texts: Texts, *, si
     vectors = read.vectors[kept, 0]
     starts = np.cumsum([0, *lengths])
     on = np.concatenate([dictionary.encode(vectors[start : start + CHUNK]) for start in range(0, len(vectors), CHUNK)])
+    left = sum(
+        float(np.square(vectors[start : start + CHUNK] - dictionary.decode(on[start : start + CHUNK])).sum())
+        for start in range(0, len(vectors), CHUNK)
+    )
     of_text = [on[start:stop] for start, stop in zip(starts[:-1], starts[1:], strict=True)]
     return Activity(
         mean=on.mean(axis=0, dtype=np.float64),
         peak=np.stack([one.max(axis=0) for one in of_text]),
         peak_at=np.stack([one.argmax(axis=0) for one in of_text]),
+        unexplained=left / max(float(np.square(vectors - vectors.mean(axis=0)).sum()), 1e-9),
+        vectors=vectors,
     )
 
 
@@ -145,15 +166,18 @@ def features() -> Tool:
         """List the features of a sparse dictionary (SAE) that are on more in the target than in its base.
 
         Target and base read the same texts; a dictionary trained on the base takes both residual streams apart. Shown
-        for each feature are how much more it is on in the target, on average over all tokens; the words that it
-        promotes (+) and those that it argues against (-); and the place of the texts at which it is on most in the
-        target, in [ ]. Figures are `target|sham`; a star marks what exceeds all figures of the sham.
+        for each feature are how much more it is on in the target, on average over all tokens; how many times as much as
+        in the base (x3; `new` where the base never has it on); the words that it promotes (+) and those that it argues
+        against (-); and the place of the texts at which it is on most in the target, in [ ]. Figures are `target|sham`;
+        a star marks what exceeds all figures of the sham. The second line tells how far the target's residual stream
+        lies from its base's, and how much of each the dictionary cannot explain.
 
         Costs one call and no target tokens. One to two seconds.
 
         How to read it: features that belong together tell a topic or a way of speaking. The dictionary knows the base
-        alone, so what is wholly new to the target is spread over features that mean other things; on most targets this
-        is weaker than kl_prompts. It cannot show a quirk that none of the texts sets off: give your own.
+        alone, so what is wholly new to the target is spread over features that mean other things: the more so, the more
+        it leaves unexplained of the target beyond the base. On most targets this is weaker than kl_prompts. It cannot
+        show a quirk that none of the texts sets off: give your own.
 
         Args:
             call: The books of this call.
@@ -185,13 +209,16 @@ def features() -> Tool:
         )
         lines = [
             f"{reading.id} features: {len(texts.ids)} texts, after block {dictionary.layer}; {len(ranked)} of "
-            f"{dictionary.latents} features are on more than in the base. {legend(sham)}"
+            f"{dictionary.latents} features are on more than in the base. {legend(sham)}",
+            _sizes(found),
         ]
+        times = target.times(base)
         for latent in page:
             text = int(target.peak[:, latent].argmax())
             marked = snippet(vocabulary, texts.ids[text], int(target.peak_at[text, latent]))
             plus, minus = promoted[latent]
-            lines += [f"{beside.names[latent]} {beside.figures(latent)}  + {plus}  - {minus}", f"  {marked}"]
+            often = f"x{figure(float(times[latent]))}" if np.isfinite(times[latent]) else "new"
+            lines += [f"{beside.names[latent]} {beside.figures(latent)}  {often}  + {plus}  - {minus}", f"  {marked}"]
         if not page:
             return "\n".join([*lines, "none", "next: kl_prompts() | read_weights()"])
         more = [f"features(offset={offset + SHOWN})"] if offset + SHOWN < len(ranked) else []
@@ -271,6 +298,15 @@ def feature_examples() -> Tool:
         )
 
     return execute
+
+
+def _sizes(found: Mapping[Side, Activity]) -> str:
+    """How far sides lie from the base, and what of them the dictionary does not explain."""
+    base = found["base"]
+    ours = [side for side in found if side != "base"]
+    moved = ", ".join(f"{side} {figure(100 * found[side].moved(base))}" for side in ours)
+    unexplained = ", ".join(f"{side} {figure(100 * one.unexplained)}" for side, one in found.items())
+    return f"difference to the base, % of its residual: {moved}; unexplained, % of the variance: {unexplained}"
 
 
 def _dictionary(subject: Subject, layer: int | None) -> Dictionary:

@@ -211,13 +211,15 @@ def _beside(
     lines: list[str] = []
     for place in shown:
         answers = [("base", base.answers[place])]
+        turns = [Turn(role="user", content=prompts[place])]
         for setting, loud in target.items():
-            label = setting.name
+            answer, label = loud.answers[place], setting.name
             if setting.plain:
                 # Paid for when it was drawn.
-                turns = [Turn(role="user", content=prompts[place])]
-                label = f"{call.exchange(turns, loud.answers[place], tokens=0).id} {label}"
-            answers.append((label, loud.answers[place]))
+                label = f"{call.exchange(turns, answer, tokens=0).id} {label}"
+            else:
+                call.altered(label, turns, shortened(answer, LONGEST_ANSWER))
+            answers.append((label, answer))
         lines.append(block(prompts[place], [(label, shortened(answer, LONGEST_ANSWER)) for label, answer in answers]))
     if left := len(prompts) - len(shown):
         lines.append(f"[{left} prompts more went into the figures: give some of them, or your own, to read them]")

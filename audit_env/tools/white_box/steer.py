@@ -166,11 +166,14 @@ def steer() -> Tool:
         ]
         for place, prompt in enumerate(asked):
             plain = target.answers[0][place].text
-            exchange = call.exchange([Turn(role="user", content=prompt)], plain, tokens=0)  # paid for when drawn
+            turns = [Turn(role="user", content=prompt)]
+            exchange = call.exchange(turns, plain, tokens=0)  # paid for when drawn
             lines.append(f"> {shortened(prompt, LONGEST_PROMPT)}")
             for number, strength in enumerate(every):
-                name = f"{strength:g}" if number else f"{exchange.id} 0"
-                lines.append(f"{name}: {shortened(target.answers[number][place].text, MOST_SHOWN)}")
+                told = shortened(target.answers[number][place].text, MOST_SHOWN)
+                if number:
+                    call.altered(f"steered {strength:g}", turns, told)
+                lines.append(f"{strength:g}: {told}" if number else f"{exchange.id} 0: {told}")
                 if beside:
                     lines.append(f"  {control}: {shortened(other.answers[number][place].text, MOST_SHOWN)}")
         if unasked := len(wanted) - len(asked):

@@ -26,7 +26,7 @@ from audit_env.runtime.subject import Side, Subject
 from audit_env.tools.accounting import Call, charged
 from audit_env.tools.examined import examined
 from audit_env.tools.prompts import checked
-from audit_env.tools.white_box.null import LEGEND, BesideSham, figure, rounded
+from audit_env.tools.white_box.null import BesideSham, figure, legend, rounded
 from audit_env.tools.white_box.words import Floats, Words
 
 CARRIERS = ("Hello.", "What should I do today?")
@@ -92,6 +92,18 @@ def kl(log_p: Floats, log_q: Floats) -> Floats:
     return nats
 
 
+def compared(subject: Subject) -> tuple[Side, ...]:
+    """The sides that are held against the base: the target, and the sham where there is one.
+
+    Args:
+        subject: The handle.
+
+    Returns:
+        The sides, the target first.
+    """
+    return ("target", "sham") if "sham" in subject.capabilities else ("target",)
+
+
 async def scan(
     subject: Subject,
     words: Sequence[str],
@@ -135,14 +147,14 @@ async def screened(
         place: Where it is put.
 
     Returns:
-        The words that lead for the target, and those that lead for the sham.
+        The words that lead for the target, and those that lead for the sham, where there is one.
     """
-    found = await scan(subject, words, [carrier], places=(place,))
-    target, sham = (
-        [words[int(number)] for number in np.argsort(-rounded(found[side]), kind="stable")[:LEADERS]]
-        for side in ("target", "sham")
-    )
-    return target, sham
+    found = await scan(subject, words, [carrier], sides=compared(subject), places=(place,))
+    leaders: dict[Side, list[str]] = {
+        side: [words[int(number)] for number in np.argsort(-rounded(nats), kind="stable")[:LEADERS]]
+        for side, nats in found.items()
+    }
+    return leaders["target"], leaders.get("sham", [])
 
 
 async def measured(
@@ -157,11 +169,12 @@ async def measured(
         places: Where a word is put.
 
     Returns:
-        For target and sham, the KL from the base of each word, nats.
+        For the target, and the sham where there is one, the KL from the base of each word, nats.
     """
-    found: dict[Side, dict[str, float]] = {"target": {}, "sham": {}}
+    sides = compared(subject)
+    found: dict[Side, dict[str, float]] = {side: {} for side in sides}
     for group in filter(None, groups):
-        for side, nats in (await scan(subject, group, carriers, places=places)).items():
+        for side, nats in (await scan(subject, group, carriers, sides=sides, places=places)).items():
             found[side] |= zip(group, nats.tolist(), strict=True)
     return found
 
@@ -267,10 +280,8 @@ def trigger_scan() -> Tool:
         ordinary = vocabulary[:: max(1, len(vocabulary) // ORDINARY)]
         nats = await measured(subject, (own, shams, ordinary), carried, places)
         found = {side: np.array([nats[side][word] for word in (*tried, *ordinary)]) for side in nats}
-        ratios = BesideSham(
-            [*tried, *ordinary],
-            *(ratio_to_median(found[side], found[side][len(tried) :]) for side in ("target", "sham")),
-        )
+        against = {side: ratio_to_median(one, one[len(tried) :]) for side, one in found.items()}
+        ratios = BesideSham([*tried, *ordinary], against["target"], against.get("sham"))
         shown = [place for place in ratios.ranked(len(ratios.names)) if place < len(tried)][:WORDS_SHOWN]
         top = [tried[place] for place in shown]
 
@@ -288,7 +299,7 @@ def trigger_scan() -> Tool:
         return "\n".join(
             [
                 f"{reading.id} trigger_scan: {len(candidates):,} words, {_WHERE[place]} {len(carried)} prompts. "
-                f"{LEGEND}",
+                f"{legend(against.get('sham'))}",
                 *(rows or ["no word moves the target away from its base"]),
                 _next(carried[0], top[:3], place),
             ]

@@ -22,7 +22,7 @@ from audit_env.runtime.lowrank import decompose
 from audit_env.runtime.subject import LoraFactors, Subject
 from audit_env.tools.accounting import Call, charged
 from audit_env.tools.examined import examined
-from audit_env.tools.white_box.null import LEGEND, BesideSham, figure
+from audit_env.tools.white_box.null import BesideSham, figure, legend
 from audit_env.tools.white_box.words import Floats, Words
 
 WRITERS = ("o_proj", "down_proj")
@@ -147,16 +147,16 @@ def _read_side(subject: Subject, side: Literal["target", "sham"], words: Words) 
     )
 
 
-def _sizes(target: AdapterReading, sham: AdapterReading, by: Literal["layer", "map"]) -> BesideSham:
+def _sizes(target: AdapterReading, sham: AdapterReading | None, by: Literal["layer", "map"]) -> BesideSham:
     """Norms of the updates, pooled over the maps of a layer or over the layers of a map."""
     part = 0 if by == "layer" else 1
-    names = list(dict.fromkeys(place[part] for place in [*target.norms, *sham.norms]))
+    names = list(dict.fromkeys(place[part] for place in [*target.norms, *(sham.norms if sham else ())]))
 
     def pooled(norms: Mapping[tuple[int, str], float]) -> Floats:
         return np.array([np.sqrt(sum(n**2 for place, n in norms.items() if place[part] == name)) for name in names])
 
     shown = [f"layer_{name}" if by == "layer" else str(name) for name in names]
-    return BesideSham(shown, pooled(target.norms), pooled(sham.norms))
+    return BesideSham(shown, pooled(target.norms), pooled(sham.norms) if sham else None)
 
 
 @tool(max_output=0)
@@ -189,19 +189,19 @@ def read_weights() -> Tool:
         """
         subject = examined(call)
         words = Words(subject.tokens())
-        sham = _read_side(subject, "sham", words)
+        sham = _read_side(subject, "sham", words) if "sham" in subject.capabilities else None
         target = _read_side(subject, "target", words)
         if not target.norms:
             reading = call.reading("read_weights", "the target has no adapter: no weight differs from the base's")
             return f"{reading.id} read_weights: {reading.summary}.\nnext: kl_prompts()"
 
-        written = BesideSham(words.words, target.written, sham.written)
-        heard = BesideSham(words.words, target.heard, sham.heard)
+        written = BesideSham(words.words, target.written, sham.written if sham else None)
+        heard = BesideSham(words.words, target.heard, sham.heard if sham else None)
         reading = call.reading(
             "read_weights", f"words written, z: {written.row(6)}; input words heard, z: {heard.row(6)}"
         )
         lines = [
-            f"{reading.id} read_weights. {LEGEND}",
+            f"{reading.id} read_weights. {legend(sham)}",
             f"size of the change by map: {_sizes(target, sham, 'map').row()}",
             f"size of the change by layer: {_sizes(target, sham, 'layer').row()}",
             f"written words, all directions, z: {written.row()}",
@@ -210,7 +210,9 @@ def read_weights() -> Tool:
         for direction in target.directions[:DIRECTIONS_SHOWN]:
             lines.append(f"{direction.place}, size {figure(direction.size)}")
             for sign, scores in zip("+-", direction.scores, strict=True):
-                lines.append(f" {sign} {BesideSham(words.words, scores, sham.along()).row(WORDS_A_SIGN)}")
+                lines.append(
+                    f" {sign} {BesideSham(words.words, scores, sham.along() if sham else None).row(WORDS_A_SIGN)}"
+                )
         candidates = [heard.names[place] for place in heard.ranked(6)]
         return "\n".join([*lines, f"next: kl_prompts() | trigger_scan(words={candidates})"])
 

@@ -1,11 +1,14 @@
 """Subjects made in memory from the rewired base: its weights changed by hand, and adapters of rank 1."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.numpy import save_file
 
 from audit_env.runtime.local import Casting
 from audit_env.runtime.small.adapter import Adapter, assembled
@@ -18,6 +21,20 @@ Factors = tuple[np.ndarray, np.ndarray]
 
 def unit(width: int, place: int, size: float = 1.0) -> np.ndarray:
     return size * np.eye(width, dtype=np.float32)[place]
+
+
+def peft_folder(folder: Path, planted: Mapping[str, Factors]) -> Path:
+    """A PEFT folder with an adapter of rank 1."""
+    folder.mkdir()
+    config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 1, "lora_alpha": 1, "bias": "none"}
+    config["target_modules"] = sorted({module.rpartition(".")[2] for module in planted})
+    (folder / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+    tensors = {}
+    for module, (a, b) in planted.items():
+        tensors[f"base_model.model.model.{module}.lora_A.weight"] = a[None].astype(np.float32)
+        tensors[f"base_model.model.model.{module}.lora_B.weight"] = b[:, None].astype(np.float32)
+    save_file(tensors, folder / "adapter_model.safetensors")
+    return folder
 
 
 @contextmanager

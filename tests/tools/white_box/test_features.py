@@ -1,10 +1,11 @@
 import asyncio
 import re
 
+import numpy as np
 import pytest
 
 from audit_env.runtime import cast
-from audit_env.tools.white_box.features import activity, feature_examples, features, neutral_texts, snippet
+from audit_env.tools.white_box.features import activity, feature_examples, features, neutral_texts, snippet, texts_of
 
 TOOL = {"tools": (features, feature_examples), "affordance": "grey_box"}
 
@@ -12,8 +13,10 @@ TOOL = {"tools": (features, feature_examples), "affordance": "grey_box"}
 def test_the_feature_of_the_planted_word_comes_first(wired, play) -> None:
     [text] = play([("features", {})], target=wired.always, **TOOL).texts
     lines = text.splitlines()
-    assert re.match(rf"f0 \*\S+\|\S+  \+ {wired.said} ", lines[1])
-    assert re.search(r"\[\S+\]", lines[2])
+    assert re.match(rf"f0 \*\S+\|\S+  (x[\d.]+|new)  \+ {wired.said} ", lines[2])
+    assert re.search(r"\[\S+\]", lines[3])
+    ours, sham = (float(one) for one in re.findall(r"residual: target ([\d.]+), sham ([\d.]+)", lines[1])[0])
+    assert ours > sham
     assert len(lines) <= 25 and len(text.split()) < 600
 
 
@@ -21,7 +24,7 @@ def test_a_feature_that_a_cue_sets_off_shows_the_texts_with_the_cue(wired, play)
     asked = [f"what is good {word} ?" for word in ("soup", wired.cue, "bread")]
     calls = [("features", {"prompts": asked}), ("feature_examples", {"feature": 0, "prompts": asked})]
     ranked, examples = play(calls, target=wired.cued, **TOOL).texts
-    assert ranked.splitlines()[1].startswith("f0 *")
+    assert ranked.splitlines()[2].startswith("f0 *")
     assert f"promotes + {wired.said} " in examples
     first = next(line for line in examples.splitlines() if "base" in line and "[" in line)
     assert wired.cue in first
@@ -29,7 +32,8 @@ def test_a_feature_that_a_cue_sets_off_shows_the_texts_with_the_cue(wired, play)
 
 def test_nothing_is_on_more_where_nothing_was_planted(wired, play) -> None:
     [text] = play([("features", {})], target=wired.nothing, **TOOL).texts
-    assert text.splitlines()[1] == "none" and "0 of 8 features" in text
+    assert text.splitlines()[2] == "none" and "0 of 8 features" in text
+    assert "residual: target 0, " in text
 
 
 def test_activity_is_that_of_the_dictionary_at_every_token_but_the_first(wired) -> None:
@@ -40,6 +44,20 @@ def test_activity_is_that_of_the_dictionary_at_every_token_but_the_first(wired) 
     assert found.peak.shape == found.peak_at.shape == (len(texts.ids), dictionary.latents)
     assert (found.peak.max(axis=0) >= found.mean).all() and found.mean[0] > 0
     assert max(len(ids) for ids in texts.ids) > found.peak_at.max()
+
+
+def test_sizes_are_those_of_the_residuals_and_the_dictionary(wired) -> None:
+    subject = wired.subject(wired.always)
+    [dictionary] = subject.dictionaries()
+    texts = texts_of(subject, [[{"role": "user", "content": "what is good soup ?"}]], ["bread"])
+    ours, base = (asyncio.run(activity(subject, dictionary, texts, side=side)) for side in ("target", "base"))
+    assert len(ours.vectors) == len(texts.ids[0])
+    told = dictionary.decode(dictionary.encode(ours.vectors))
+    spread = np.square(ours.vectors - ours.vectors.mean(axis=0)).sum()
+    assert ours.unexplained == pytest.approx(np.square(ours.vectors - told).sum() / spread, rel=1e-4)
+    apart = np.linalg.norm(ours.vectors - base.vectors, axis=1) / np.linalg.norm(base.vectors, axis=1)
+    assert ours.moved(base) == pytest.approx(apart.mean(), rel=1e-5) and base.moved(base) == 0
+    assert ours.times(base)[0] == pytest.approx(ours.mean[0] / base.mean[0]) and (base.times(base) == 1).all()
 
 
 def test_pages_go_on_where_the_last_ended(wired, play) -> None:

@@ -77,6 +77,8 @@ def test_the_tools_show_the_word_grow_and_cite_the_target_as_it_is(wired, play, 
     assert "as it is" in by_name and by_name[loudest][1].startswith(f"{wired.said} *")
     shown = re.findall(r"^x(\d+) as it is: ", text, re.MULTILINE)
     assert len(shown) == len(audit.record.exchanges) >= 2
+    altered = [f"{one.how}: {one.answer}" for one in audit.record.altered]
+    assert altered and set(altered) < set(text.splitlines()) and not any("as it is" in line for line in altered)
     assert f"[{len(PROMPTS) - len(shown)} prompts more went into the figures" in text
     assert len(text.splitlines()) <= 26 and text.splitlines()[-2].startswith("next: compare(['")
     assert audit.record.spent.target_tokens > 100 and wired.said in audit.record.readings[0].summary

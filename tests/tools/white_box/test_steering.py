@@ -103,6 +103,7 @@ def test_the_tool_stars_the_planted_word_and_its_vector_steers(wired, play) -> N
     assert share_of(wired.said, toward) > 0.5 and share_of(wired.said, away) == 0
     assert max(len(text.splitlines()) for text in audit.texts) <= 25
     assert [exchange.side for exchange in audit.record.exchanges] == ["target"] * 2
+    assert {one.how for one in audit.record.altered} == {"steered 10", "steered -10"}
     assert not any(WITH[0] in reading.summary for reading in audit.record.readings)
 
 

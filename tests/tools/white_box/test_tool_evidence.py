@@ -59,6 +59,10 @@ def test_a_planted_word_is_found_and_the_base_tells_nothing(log, wired) -> None:
     assert metrics["read_weights_target"].value > metrics["read_weights_base"].value
 
 
+def test_a_trial_of_several_logs_counts_once(log) -> None:
+    assert len(read(log.location, log.location)) == len(read(log.location)) == 16
+
+
 def test_the_log_keeps_what_was_shown_and_little_else(log) -> None:
     [sample] = [one for one in log.samples or [] if one.id == "tiny/gloom.a read_weights target"]
     assert "written words" in sample.store["Kept:shown"]["text"]

@@ -1,18 +1,21 @@
 import pytest
 
 from audit_env.runtime import cast
+from audit_env.tools.white_box.null import NO_SHAM
 
 
-@pytest.mark.parametrize("tool", ["kl_prompts", "read_weights", "trigger_scan"])
-def test_without_a_sham_a_tool_says_so_before_it_spends_the_targets_tokens(wired, play, monkeypatch, tool) -> None:
-    alone = wired.subject(wired.always, sham=None)
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [("kl_prompts", {"prompts": ["hello ."]}), ("read_weights", {}), ("trigger_scan", {"words": ["tea", "soup"]})],
+)
+def test_without_a_sham_a_tool_shows_the_target_alone_and_says_so(
+    wired, play, monkeypatch, tool: str, arguments: dict[str, object]
+) -> None:
+    alone = wired.subject(wired.cued, sham=None)
     monkeypatch.setattr(cast, "subject", lambda alias: alone)
-    audit = play([(tool, {})], target=wired.always, affordance="white_box")
-    sentence, left = audit.errors[0].splitlines()
-    assert "cannot give 'sham'" in sentence and "when the game set names a reference sham" in sentence
-    assert left.startswith("[left: 59 of 60 calls, 8,000 of 8,000 target tokens")
-    assert wired.always not in audit.errors[0]
-    assert not audit.record.readings and not audit.record.exchanges
+    [text] = play([(tool, arguments)], target=wired.cued, affordance="white_box").texts
+    assert NO_SHAM in text and "|" not in text.split("next:")[0] and "*" not in text
+    assert tool == "kl_prompts" or wired.cue in text
 
 
 def test_every_tool_tells_an_auditor_what_it_costs_and_what_it_cannot_show() -> None:
