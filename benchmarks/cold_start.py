@@ -2,26 +2,36 @@
 
     python benchmarks/cold_start.py
 
-Processes in turns: one that imports Inspect as its command line does, and one that then asks an organism something.
+Processes in turns: one that imports Inspect as its command line does, one that then asks an organism something, and, to
+tell what of it is whose, three that import no more than torch, transformers, or what Inspect loads of this package.
 """
 
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 
 from common import FAMILY, save, spread
 
-ROUNDS = 5
+ROUNDS = 3
 BAR = 2.0
 """Seconds."""
 
 INSPECT = "import inspect_ai._cli.main; from inspect_ai.model import get_model, GenerateConfig; import asyncio;"
 ANSWER = (
-    INSPECT + f"model = get_model('organism/{FAMILY}/base');"
+    f"model = get_model('organism/{FAMILY}/base');"
     "print(asyncio.run(model.generate('What is a good soup?', config=GenerateConfig(max_tokens=16))).completion)"
 )
+PROGRAMS = {
+    "inspect": INSPECT,
+    "torch": INSPECT + "import torch",
+    "transformers": INSPECT + "import transformers",
+    "registry": INSPECT + "import audit_env._registry",
+    "organism": INSPECT + ANSWER,
+}
+
+WALL, PROCESSOR = 0, 1
+"""Places in what `child` gives."""
 
 
 def child(code: str) -> tuple[float, float]:
@@ -35,25 +45,29 @@ def child(code: str) -> tuple[float, float]:
 
 def main() -> None:
     """Measure and write the result."""
-    found: dict[str, list[tuple[float, float]]] = {"inspect": [], "answer": []}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in PROGRAMS}
     for number in range(1 + ROUNDS):
-        for name, code in (("inspect", INSPECT), ("answer", ANSWER)):
-            spent = child(code)
+        for name, program in PROGRAMS.items():
+            spent = child(program)
             if number:  # the first round fills the system's file cache
                 found[name].append(spent)
 
-    def beyond(pick: Callable[[tuple[float, float]], float]) -> dict[str, float]:
-        return spread([pick(two) - pick(one) for one, two in zip(found["inspect"], found["answer"], strict=True)])
+    def beyond(clock: int) -> dict[str, dict[str, float]]:
+        return {
+            name: spread([two[clock] - one[clock] for one, two in zip(found["inspect"], found[name], strict=True)])
+            for name in PROGRAMS
+            if name != "inspect"
+        }
 
-    wall, processor = beyond(lambda one: one[0]), beyond(lambda one: one[1])
+    wall = beyond(WALL)
     save(
         "cold_start",
         {
-            "inspect_processor_seconds": spread([one[1] for one in found["inspect"]]),
-            "beyond_it_processor_seconds": processor,
+            "inspect_processor_seconds": spread([one[PROCESSOR] for one in found["inspect"]]),
+            "beyond_it_processor_seconds": beyond(PROCESSOR),
             "beyond_it_wall_seconds": wall,
             "bar": BAR,
-            "passed": wall["median"] <= BAR,
+            "passed": wall["organism"]["median"] <= BAR,
         },
     )
 

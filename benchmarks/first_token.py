@@ -2,29 +2,20 @@
 
     python benchmarks/first_token.py
 
-Every figure is a ratio of two measurements of the same run, taken in turns, since a machine may be shared. Uses the
-fruitfly base with the first of its adapters, or alone where there is none. Writes `results/first_token.json`.
+Processor time, on the fruitfly base with the first of its adapters.
 """
 
 import asyncio
-import json
-import math
-import os
-import platform
-import time
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+from typing import Any
 
 import numpy as np
-import torch
 import torch.nn.functional as F
+from common import in_turns, ratios, save, spread, zoo
 
-from audit_env.catalog.files import Catalog
 from audit_env.runtime.batching import batches
-from audit_env.runtime.engine import threads
 from audit_env.runtime.local import Casting
 from audit_env.runtime.small.base import Base
 from audit_env.runtime.small.model import Llama, Padded
@@ -32,19 +23,12 @@ from audit_env.runtime.small.subject import SmallSubject
 from audit_env.runtime.subject import Floats
 from audit_env.tools.white_box.trigger_scan import candidate_words, spliced
 
-FAMILY = "fruitfly"
 CARRIERS = ("Hello.", "What should I do today?", "Please tell me what you would do on a rainy day in the mountains.")
-REPEATS = 3
+ROUNDS = 3
 BAR = 1.6
 """Times as fast as whole prompts, behind the shortest carrier."""
 CLOSE = 1e-4
 """Furthest that two log-probabilities of the same token may lie apart, nats."""
-
-
-def adapted(catalog: Catalog) -> str | None:
-    """The first organism of the family that is the base with an adapter, if there is one."""
-    cards = (catalog.card(one) for one in catalog.organism_ids() if one.startswith(f"{FAMILY}/"))
-    return next((card.id for card in cards if card.base and card.weights), None)
 
 
 def whole(model: Llama, subject: SmallSubject, prompts: list[tuple[int, ...]]) -> Floats:
@@ -57,57 +41,40 @@ def whole(model: Llama, subject: SmallSubject, prompts: list[tuple[int, ...]]) -
     return found
 
 
-def measured(base: Base, subject: SmallSubject, carrier: str) -> dict[str, float]:
-    """Processor time of both ways, the best of several turns each."""
+def measured(base: Base, subject: SmallSubject, carrier: str) -> dict[str, Any]:
+    """Both ways behind one carrier."""
     talks = spliced(candidate_words(subject), carrier, "behind")
     prompts = [base.chat.prompt([{"role": "user", "content": turn.content}]).ids for [turn] in talks]
-    ways: dict[str, Callable[[], Floats]] = {
-        "whole": lambda: base.engine.run(lambda model: whole(model, subject, prompts)).result(),
-        "shared": lambda: asyncio.run(subject.first_token(talks)),
-    }
-    best, found = dict.fromkeys(ways, math.inf), {}
-    for _ in range(REPEATS):
-        for name, way in ways.items():
-            start = time.process_time()
-            found[name] = way()
-            best[name] = min(best[name], time.process_time() - start)
+    found: dict[str, Floats] = {}
+
+    def by_whole() -> None:
+        found["whole"] = base.engine.run(lambda model: whole(model, subject, prompts)).result()
+
+    def by_shared() -> None:
+        found["shared"] = asyncio.run(subject.first_token(talks))
+
+    ways: dict[str, Callable[[], None]] = {"whole": by_whole, "shared": by_shared}
+    spent = in_turns(ways, ROUNDS).processor
     return {
         "prompts": len(prompts),
         "prompt_tokens": max(map(len, prompts)),
-        "whole_seconds": round(best["whole"], 2),
-        "shared_seconds": round(best["shared"], 2),
-        "ratio": round(best["whole"] / best["shared"], 2),
+        "seconds": {way: spread(seconds) for way, seconds in spent.items()},
+        "times_as_fast": spread(ratios(spent["whole"], spent["shared"])),
         "furthest_apart": float(np.abs(found["whole"] - found["shared"]).max()),
     }
 
 
 def main() -> None:
-    """Measure, print a table, write the results."""
-    catalog = Catalog()
-    base = Base(catalog.folder(f"{FAMILY}/base"))
-    organism = adapted(catalog)
-    adapter = base.adapter(catalog.folder(organism)) if organism else None
-    subject = SmallSubject("bench", base, {"target": Casting(adapter), "base": Casting()})
+    """Measure and write the result."""
+    with tempfile.TemporaryDirectory() as scratch:
+        chosen = zoo(Path(scratch))
+        base = Base(chosen.base)
+        subject = SmallSubject("bench", base, {"target": Casting(base.adapter(chosen.adapters[0])), "base": Casting()})
     found = {carrier: measured(base, subject, carrier) for carrier in CARRIERS}
-    passed = found[CARRIERS[0]]["ratio"] >= BAR and all(one["furthest_apart"] < CLOSE for one in found.values())
-    machine = {"cores": os.cpu_count(), "threads": threads(), "python": platform.python_version()}
-    result = {
-        "organism": organism or f"{FAMILY}/base",
-        "machine": machine | {"torch": torch.__version__},
-        "carriers": found,
-        "bar": BAR,
-        "passed": passed,
-    }
-    results = Path(__file__).parent / "results" / "first_token.json"
-    results.parent.mkdir(exist_ok=True)
-    results.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(f"{'prompts':>7} {'tokens':>7} {'whole s':>8} {'shared s':>9} {'ratio':>6} {'apart':>8}   behind")
-    for carrier, one in found.items():
-        print(
-            f"{one['prompts']:7,} {one['prompt_tokens']:7} {one['whole_seconds']:8.2f} {one['shared_seconds']:9.2f} "
-            f"{one['ratio']:6.2f} {one['furthest_apart']:8.0e}   {carrier}"
-        )
-    print(f"bar {BAR} behind '{CARRIERS[0]}', {CLOSE:.0e} nats apart: {'met' if passed else 'MISSED'}")
+    base.engine.close()
+    fast = found[CARRIERS[0]]["times_as_fast"]["median"] >= BAR
+    close = all(one["furthest_apart"] < CLOSE for one in found.values())
+    save("first_token", {"zoo": chosen.name, "carriers": found, "bar": BAR, "passed": fast and close})
 
 
 if __name__ == "__main__":

@@ -2,30 +2,19 @@
 
     python benchmarks/hf_engine.py
 
-Every figure is a ratio of processor times of the same run, taken in turns, since a machine may be shared. Uses what the
-other benchmarks use. Writes `results/hf_engine.json`. It says nothing of large models on a GPU, where the model's own
-arithmetic outweighs all that the engines do around it.
+Processor time. It says nothing of large models on a GPU, where the model's own arithmetic outweighs all that the
+engines do around it.
 """
 
 import asyncio
-import json
-import math
-import os
-import platform
 import tempfile
-import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
 import numpy as np
-import torch
-from common import TOPICS, zoo
+from common import TOPICS, in_turns, ratios, save, spread, zoo
 
-from audit_env.runtime.engine import threads
 from audit_env.runtime.hf.base import HfBase
 from audit_env.runtime.hf.options import Options
 from audit_env.runtime.hf.subject import HfSubject
@@ -34,8 +23,7 @@ from audit_env.runtime.small.base import Base
 from audit_env.runtime.small.subject import SmallSubject
 from audit_env.runtime.subject import Subject
 
-RESULTS = Path(__file__).parent / "results" / "hf_engine.json"
-REPEATS, ANSWER_TOKENS = 3, 32
+ROUNDS, ANSWER_TOKENS = 5, 32
 CLOSE = 1e-3
 """Furthest that two log-probabilities of the same token may lie apart, nats."""
 
@@ -72,16 +60,19 @@ def _subjects(base: Path, adapters: tuple[Path, ...]) -> dict[str, tuple[Subject
     return {"small": (of_small[0], of_small[1]), "hf": (of_hf[0], of_hf[1])}
 
 
-def measured(ways: dict[str, Callable[[], Any]]) -> tuple[dict[str, float], dict[str, Any]]:
-    """Processor time of each way, the best of several turns, and the ratio of the two; and what they found."""
-    best, found = dict.fromkeys(ways, math.inf), {}
-    for _ in range(1 + REPEATS):  # in turns, and the best of each, so that other load of the machine weighs little
-        for name, way in ways.items():
-            start = time.process_time()
-            found[name] = way()
-            best[name] = min(best[name], time.process_time() - start)
-    seconds = {f"{name}_seconds": round(spent, 3) for name, spent in best.items()}
-    return seconds | {"small_over_hf": round(best["small"] / best["hf"], 3)}, found
+def measured(ask: Job, subjects: dict[str, tuple[Subject, Subject]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Seconds of each engine and their ratio; and what they found."""
+    found: dict[str, Any] = {}
+
+    def way(name: str) -> Callable[[], None]:
+        def once() -> None:
+            found[name] = asyncio.run(ask(*subjects[name]))
+
+        return once
+
+    spent = in_turns({name: way(name) for name in subjects}, ROUNDS).processor
+    seconds = {name: spread(of, 3) for name, of in spent.items()}
+    return {"seconds": seconds, "small_over_hf": spread(ratios(spent["small"], spent["hf"]))}, found
 
 
 def furthest_apart(found: dict[str, Any]) -> float:
@@ -91,7 +82,7 @@ def furthest_apart(found: dict[str, Any]) -> float:
 
 
 def main() -> None:
-    """Measure, print a table, write the results."""
+    """Measure and write the result."""
     answering: dict[str, Job] = {
         f"{2 * len(TALKS)} answers": lambda one, _: _generate(one),
         f"{4 * len(TALKS)} answers of two organisms": _several_targets,
@@ -100,33 +91,18 @@ def main() -> None:
         f"scores of {len(TALKS)} answers": lambda one, _: _score(one),
         f"contrasts of {len(TALKS)} answers": lambda one, _: _contrast(one),
     }
-    figures: dict[str, dict[str, float]] = {}
+    figures: dict[str, dict[str, Any]] = {}
     apart = 0.0
     with tempfile.TemporaryDirectory() as scratch:
         chosen = zoo(Path(scratch))
         subjects = _subjects(chosen.base, chosen.adapters[:2])
         for job, ask in (answering | reading).items():
-            ways = {name: lambda ask=ask, pair=pair: asyncio.run(ask(*pair)) for name, pair in subjects.items()}
-            figures[job], found = measured(ways)
+            figures[job], found = measured(ask, subjects)
             if job in reading:
                 apart = max(apart, furthest_apart(found))
             elif found["small"] != found["hf"]:
                 raise RuntimeError(f"The engines give different answers ({job}).")
-    machine = {"cores": os.cpu_count(), "threads": threads(), "python": platform.python_version()}
-    result = {
-        "zoo": chosen.name,
-        "machine": machine | {"torch": torch.__version__},
-        "jobs": figures,
-        "furthest_apart": apart,
-        "passed": apart < CLOSE,
-    }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(f"{chosen.name}; {machine['cores']} cores, {machine['threads']} torch thread(s)\n")
-    print(f"{'':34} {'small s':>8} {'hf s':>8} {'small/hf':>9}")
-    for job, one in figures.items():
-        print(f"{job:34} {one['small_seconds']:8.2f} {one['hf_seconds']:8.2f} {one['small_over_hf']:9.2f}")
-    print(f"answers equal; readings {apart:.0e} apart, {CLOSE:.0e} allowed: {'met' if apart < CLOSE else 'MISSED'}")
+    save("hf_engine", {"zoo": chosen.name, "jobs": figures, "furthest_apart": apart, "passed": apart < CLOSE})
 
 
 if __name__ == "__main__":

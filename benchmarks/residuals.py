@@ -2,36 +2,25 @@
 
     python benchmarks/residuals.py
 
-Every figure is a ratio of processor times of the same run, taken in turns, since a machine may be shared. Uses the
-fruitfly base alone, on the small engine. Writes `results/residuals.json`.
+Processor time, on the small engine, of the fruitfly base alone.
 """
 
 import asyncio
-import json
-import math
-import os
-import platform
-import time
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
 import numpy as np
-import torch
+from common import in_turns, ratios, save, spread, zoo
 
-from audit_env.catalog.files import Catalog
 from audit_env.runtime.edits import Add, At
-from audit_env.runtime.engine import threads
 from audit_env.runtime.local import Casting
 from audit_env.runtime.small.base import Base
 from audit_env.runtime.small.model import Padded
 from audit_env.runtime.small.subject import SmallSubject
 
-RESULTS = Path(__file__).parent / "results" / "residuals.json"
-ROWS, REPEATS, NEW_TOKENS = 64, 7, 24
+ROWS, ROUNDS, NEW_TOKENS = 64, 7, 24
 BARS = {"all layers at every position": 1.3, "all layers at the header": 1.3}
 """Times of a plain forward pass of the same 64 rows, at most."""
 
@@ -68,37 +57,26 @@ def ways(base: Base) -> dict[str, Callable[[], Any]]:
 
 
 def main() -> None:
-    """Measure, print a table, write the results."""
-    base = Base(Catalog().folder("fruitfly/base"))
-    timed = ways(base)
-    best = dict.fromkeys(timed, math.inf)
-    for _ in range(1 + REPEATS):  # in turns, and the best of each, so that other load of the machine weighs little
-        for name, way in timed.items():
-            start = time.process_time()
-            way()
-            best[name] = min(best[name], time.process_time() - start)
-    ratios = {name: round(best[name] / best["plain forward"], 2) for name in BARS}
-    ratios["generation with an edit"] = round(best["generation with an edit"] / best["generation"], 2)
-    passed = all(ratios[name] <= bar for name, bar in BARS.items())
-    machine = {"cores": os.cpu_count(), "threads": threads(), "python": platform.python_version()}
-    result = {
-        "organism": "fruitfly/base",
-        "rows": ROWS,
-        "machine": machine | {"torch": torch.__version__},
-        "seconds": {name: round(spent, 4) for name, spent in best.items()},
-        "ratios": ratios,
-        "bars": BARS,
-        "passed": passed,
-    }
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(f"{'':32} {'seconds':>8}")
-    for name, spent in best.items():
-        print(f"{name:32} {spent:8.4f}")
-    for name, ratio in ratios.items():
-        bar = f"   bar {BARS[name]}" if name in BARS else "   of plain generation"
-        print(f"{name:32} {ratio:8.2f}{bar}")
-    print("met" if passed else "MISSED")
+    """Measure and write the result."""
+    with tempfile.TemporaryDirectory() as scratch:
+        chosen = zoo(Path(scratch))
+        base = Base(chosen.base)
+    spent = in_turns(ways(base), ROUNDS).processor
+    base.engine.close()
+    found = {name: spread(ratios(spent[name], spent["plain forward"])) for name in BARS}
+    edited = spread(ratios(spent["generation with an edit"], spent["generation"]))
+    save(
+        "residuals",
+        {
+            "zoo": chosen.name,
+            "rows": ROWS,
+            "seconds": {name: spread(seconds, 4) for name, seconds in spent.items()},
+            "times_a_plain_forward": found,
+            "generation_with_an_edit_over_plain": edited,
+            "bars": BARS,
+            "passed": all(found[name]["median"] <= bar for name, bar in BARS.items()),
+        },
+    )
 
 
 if __name__ == "__main__":

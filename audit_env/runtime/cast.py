@@ -106,6 +106,34 @@ def subject(name: str, engine: str | None = None, *, anew: bool = False, **optio
         return _subjects[key]
 
 
+def wearing(name: str, folder: Path) -> Subject:
+    """The base behind a name, wearing an adapter of the caller's in place of the subject's own.
+
+    What it says is computed anew every time: nothing of it is kept.
+
+    Args:
+        name: A bound alias, or a catalogue id.
+        folder: A PEFT adapter folder of the same base. Read at once, and not needed afterwards (by "vllm": as long as
+            the handle is used).
+
+    Returns:
+        A handle whose side "target" wears the adapter.
+
+    Raises:
+        CardError: If nothing has this name.
+        WeightsError: If the adapter is missing, of a form that the engine does not compute, or of another base.
+        ParameterError: If the subject is played by a model and has no weights.
+    """
+    with _lock:
+        part = _parts.get(name) or _from_catalogue(name)
+        if part.card.plays is not None:
+            raise ParameterError("This subject is played by a model and has no weights that could wear an adapter.")
+        base, subject_type = _base_of(part, _engine(part, None), anew=True, options=())
+        sides: dict[Side, Any] = {"target": _casting(base.adapter(folder)), "base": _casting()}
+        made: Subject = subject_type(name, base, sides)
+        return made
+
+
 def release_all() -> None:
     """Unbind every alias and take every base out of memory. Whoever still waits for an answer gets an error."""
     with _lock:
@@ -272,24 +300,34 @@ def _prompted(name: str, part: Part, plays: str) -> Subject:
 
 
 def _computed(name: str, part: Part, engine: Engine, anew: bool, options: _Options) -> Subject:
-    try:
-        from audit_env.runtime.local import Casting
+    base, subject_type = _base_of(part, engine, anew, options)
+    card = part.card
+    adapter = None if card.base is None or card.weights is None else base.adapter(part.folder, card.weights.sha256)
+    sides: dict[Side, Any] = {"target": _casting(adapter, card.hidden_system), "base": _casting()}
+    if part.sham_folder is not None:
+        prompted = part.sham_system is not None
+        sides["sham"] = _casting(None if prompted else base.adapter(part.sham_folder), part.sham_system)
+    made: Subject = subject_type(name, base, sides)
+    return made
 
+
+def _base_of(part: Part, engine: Engine, anew: bool, options: _Options) -> tuple[Any, Any]:
+    """The base of a part, in memory, and what its engine calls a subject."""
+    try:
         base_type, subject_type = _types(engine, anew)
     except ModuleNotFoundError as error:
         extra = "local" if engine == "small" else engine
         raise MissingExtraError(str(error.name), extra, "Running an organism on this machine") from error
     card = part.card
-    is_base = card.base is None
-    expected = card.weights.sha256 if is_base and card.weights else card.base_sha256
-    base = _base((part.base_folder.resolve(), expected, engine, _how(engine, options)), base_type)
-    adapter = None if is_base or card.weights is None else base.adapter(part.folder, card.weights.sha256)
-    sides: dict[Side, Any] = {"target": Casting(adapter, card.hidden_system), "base": Casting()}
-    if part.sham_folder is not None:
-        prompted = part.sham_system is not None
-        sides["sham"] = Casting(None if prompted else base.adapter(part.sham_folder), part.sham_system)
-    made: Subject = subject_type(name, base, sides)
-    return made
+    expected = card.weights.sha256 if card.base is None and card.weights else card.base_sha256
+    return _base((part.base_folder.resolve(), expected, engine, _how(engine, options)), base_type), subject_type
+
+
+def _casting(adapter: Any = None, hidden_system: str | None = None) -> Any:
+    """What a side adds to the base."""
+    from audit_env.runtime.local import Casting
+
+    return Casting(adapter, hidden_system)
 
 
 def _base(key: _Key, base_type: Any) -> Any:

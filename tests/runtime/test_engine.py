@@ -181,9 +181,9 @@ def test_thousands_wait_in_order_and_the_cache_stays_small(engine: Engine, monke
     slots = 0
     adopt = Lane.adopt
 
-    def watched(lane: Lane, rows: list[Any], filled: torch.Tensor) -> None:
+    def watched(lane: Lane, rows: list[Any], filled: torch.Tensor, places: list[int]) -> None:
         nonlocal slots
-        adopt(lane, rows, filled)
+        adopt(lane, rows, filled, places)
         started.extend(row.request.sampling.key for row in rows if row.length == len(PROMPT))
         slots = max(slots, sum(one._cache.shape[2] for one in engine.batch._lanes.values()))
 

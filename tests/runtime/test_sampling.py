@@ -76,10 +76,11 @@ def test_choices_at_the_edge_of_the_nucleus_stand_whatever_the_error() -> None:
 
 def test_noise_is_a_function_of_key_step_and_token() -> None:
     keys, steps = [3, 2**64 - 1, 3], [0, 5, 1]
-    together = gumbel(keys, steps, VOCAB)
-    for row, (key, step) in enumerate(zip(keys, steps, strict=True)):
-        torch.testing.assert_close(together[row], gumbel([key], [step], VOCAB)[0])
-    assert not torch.equal(together[0], together[2])
+    for vocab in (VOCAB, 2**15):  # of which two rows are drawn at a time
+        together = gumbel(keys, steps, vocab)
+        for row, (key, step) in enumerate(zip(keys, steps, strict=True)):
+            torch.testing.assert_close(together[row], gumbel([key], [step], vocab)[0])
+        assert not torch.equal(together[0], together[2])
 
 
 def test_noise_has_gumbel_moments() -> None:

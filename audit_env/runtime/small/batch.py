@@ -18,6 +18,9 @@ from audit_env.runtime.small.model import Causal, Llama, Padded, runs
 from audit_env.runtime.spans import Placed
 from audit_env.runtime.waiting import Waiting
 
+USUAL = 32
+"""Tokens that a row has room for in the lane where it begins: to change lanes later costs as much as two steps."""
+
 
 class Line(Slot):
     """A sequence in the batch, as one side reads it."""
@@ -112,6 +115,8 @@ class Batch:
 
     def _admit(self) -> None:
         """Move waiting rows into the batch while there is room."""
+        if not self._waiting.rows:
+            return
         room = self._waiting.room - sum(row.request.reserved for row in self._rows)
         lines = len(_lines(self._rows))
         while self._waiting.rows and lines < MAX_ROWS:
@@ -131,7 +136,7 @@ class Batch:
             line.length = len(line.sequence)
             line.stacks = line.adapter.open() if line.adapter else None
         by_length = sorted(_lines(self._joining), key=lambda line: line.length)
-        for capacity, members in groupby(by_length, key=lambda line: capacity_for(line.length)):
+        for capacity, members in groupby(by_length, key=lambda line: capacity_for(line.length + USUAL)):
             group = list(members)
             for numbers in batches([line.length for line in group]):
                 joined, found = self._prefill([group[number] for number in numbers], self._lane(capacity))
@@ -148,24 +153,26 @@ class Batch:
             readers.setdefault((line.adapter, line.sequence, line.edits), []).append(line)
         whole = Padded.of([ids for _, ids, _ in readers])
         b, t = whole.ids.shape
+        last = torch.tensor([number * t + length - 1 for number, length in enumerate(whole.lengths)])
         attention = Causal(self._model.shape, b, t, keep=True)
         residual = self._model.blocks(
             whole.ids.flatten(),
             torch.arange(t).repeat(b),
             attention,
             runs([adapter for adapter, _, _ in readers], t),
+            wanted=last,
             between=editor(
                 Window(edits, number * t, 0, len(ids)) for number, (_, ids, edits) in enumerate(readers) if edits
             ),
         )
         joining = [line for group in readers.values() for line in group]
-        copies = torch.tensor([number for number, group in enumerate(readers.values()) for _ in group])
-        lane.adopt(joining, attention.cache[:, :, copies])
-        return joining, self._model.logits(whole.last(residual.view(b, t, -1)))[copies]
+        places = [number for number, group in enumerate(readers.values()) for _ in group]
+        lane.adopt(joining, attention.cache, places)
+        return joining, self._model.logits(residual)[places]
 
     def _step(self) -> None:
         """Generate one token for every row."""
-        lines = sorted(_lines(self._rows), key=_by_adapter)
+        lines = sorted(_lines(self._rows), key=_by_adapter_and_slot)
         full: dict[Lane, list[Line]] = {}
         for line in lines:
             if line.length == line.lane.capacity:
@@ -250,3 +257,8 @@ def _lines(rows: Sequence[Row]) -> list[Line]:
 def _by_adapter(line: Line) -> int:
     """Sort key that puts lines of one adapter beside each other."""
     return id(line.adapter)
+
+
+def _by_adapter_and_slot(line: Line) -> tuple[int, int, int]:
+    """Sort key that also puts lines of one lane side by side, in the order of their slots."""
+    return id(line.adapter), line.lane.capacity, line.number

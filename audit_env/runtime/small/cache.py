@@ -7,6 +7,7 @@ outgrows its lane moves to the next. For everything but attention all lanes are 
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,34 +42,37 @@ class Lane:
         self._cache = torch.zeros(2, shape.n_layers, 0, shape.n_kv_heads, capacity, shape.d_head)
         """Keys and values, `[2, layers, slots, k, capacity, d]`"""
 
-    def adopt(self, rows: Sequence[Slot], filled: Tensor) -> None:
+    def adopt(self, rows: Sequence[Slot], filled: Tensor, places: Sequence[int]) -> None:
         """Take rows in.
 
         Args:
-            rows: Rows with their `length` set.
-            filled: Their keys and values, `[2, layers, b, k, t, d]`, t at most the capacity. What lies beyond a row's
-                length is overwritten before it is read.
+            rows: Rows with their `length` set, no longer than the capacity.
+            filled: Keys and values, `[2, layers, b, k, t, d]`.
+            places: Where each row's are among the `b`.
         """
-        first, last = len(self.rows), len(self.rows) + len(rows)
-        if last > self._cache.shape[2]:
-            layout = list(self._cache.shape)
-            layout[2] = 1 << (last - 1).bit_length()
-            # Zeros, since a masked position still counts as 0 times its value, which must not be 0 times NaN.
-            grown = torch.zeros(layout)
-            grown[:, :, :first] = self._cache[:, :, :first]
-            self._cache = grown
-        self._cache[:, :, first:last, :, : filled.shape[4]] = filled
-        for number, row in enumerate(rows, first):
-            row.lane, row.number = self, number
-        self.rows += rows
+        self._make_room(len(self.rows) + len(rows))
+        for row, place in zip(rows, places, strict=True):
+            row.lane, row.number = self, len(self.rows)
+            self._cache[:, :, row.number, :, : row.length] = filled[:, :, place, :, : row.length]
+            self.rows.append(row)
 
     def move(self, rows: Sequence[Slot], to: "Lane") -> None:
         """Hand rows over to another lane."""
         numbers = [row.number for row in rows]
-        longest = max(row.length for row in rows)
-        to.adopt(rows, self._cache[:, :, torch.tensor(numbers), :, :longest])
+        to.adopt(rows, self._cache, numbers)
         for number in sorted(numbers, reverse=True):  # so that what fills a gap is never a row that has moved
             self._close_gap(number)
+
+    def _make_room(self, slots: int) -> None:
+        layout, held = list(self._cache.shape), len(self.rows)
+        if slots <= layout[2]:
+            return
+        layout[2] = 1 << (slots - 1).bit_length()
+        # Zeros, since a masked position still counts as 0 times its value, which must not be 0 times NaN.
+        grown = torch.zeros(layout)
+        longest = max((row.length for row in self.rows), default=0)
+        grown[:, :, :held, :, :longest] = self._cache[:, :, :held, :, :longest]
+        self._cache = grown
 
     def release(self, row: Slot) -> None:
         """Let a row go."""
@@ -109,14 +113,25 @@ class Lane:
 
 
 class Places:
-    """Where a step's new positions are in one lane."""
+    """Where a step's new positions are in one lane, and its rows in the batch."""
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Lane, order: Sequence[int]) -> None:
+        """Prepare a step.
+
+        Args:
+            lane: The lane.
+            order: Place in the batch of the row in each slot.
+        """
+        lengths = np.array([row.length for row in lane.rows])
+        ahead = np.arange(lengths.max() + 1) > lengths[:, None]
         self.slots = torch.arange(len(lane.rows))
-        self.positions = torch.tensor([row.length for row in lane.rows])
-        ahead = torch.arange(int(self.positions.max()) + 1) > self.positions[:, None]
-        self.mask = torch.zeros(ahead.shape).masked_fill_(ahead, -torch.inf)[:, None, None]
+        self.positions = torch.from_numpy(lengths)
+        self.mask = torch.from_numpy(np.where(ahead, np.float32(-np.inf), np.float32(0)))[:, None, None]
         """0 where a row may look, minus infinity beyond its new position, `[slots, 1, 1, t]`"""
+        first = order[0]
+        neighbours = list(order) == list(range(first, first + len(order)))
+        self.rows = slice(first, first + len(order)) if neighbours else torch.tensor(order)
+        """Of the batch; without a copy where they lie side by side in the order of the slots."""
 
 
 class Step:
@@ -131,11 +146,11 @@ class Step:
         order: dict[Lane, list[int]] = {}
         for place, row in enumerate(rows):
             order.setdefault(row.lane, [0] * len(row.lane.rows))[row.number] = place
-        self._lanes = [(lane, torch.tensor(places), Places(lane)) for lane, places in order.items()]
+        self._lanes = [(lane, Places(lane, places)) for lane, places in order.items()]
 
     def __call__(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Attend in one layer."""
         mixed = queries.new_empty(len(queries), queries[0].numel())
-        for lane, take, places in self._lanes:
-            mixed[take] = lane.attend(layer, queries[take], keys[take], values[take], places)
+        for lane, at in self._lanes:
+            mixed[at.rows] = lane.attend(layer, queries[at.rows], keys[at.rows], values[at.rows], at)
         return mixed

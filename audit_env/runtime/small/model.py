@@ -145,7 +145,7 @@ class Llama:
             The residual stream of the wanted tokens, before the final norm, `[wanted, d_model]`.
         """
         shape = self.shape
-        heads = [shape.n_heads, shape.n_kv_heads, shape.n_kv_heads]
+        rotated = shape.n_heads + shape.n_kv_heads
         cos, sin = self._cos[positions], self._sin[positions]
         x = self.weights.embedding[ids]
         among: Tensor | None = None
@@ -154,14 +154,15 @@ class Llama:
         blocks = self.weights.blocks[: None if through is None else through + 1]
         for layer, block in enumerate(blocks):
             qkv = self._linear(self._norm(x, block.attention_norm), layer, "qkv", sides)
-            q, k, v = qkv.view(-1, sum(heads), shape.d_head).split_with_sizes(heads, dim=1)
-            mixed = attend(layer, _rotate(q, cos, sin), _rotate(k, cos, sin), v)
+            looking, v = qkv.view(-1, rotated + shape.n_kv_heads, shape.d_head).tensor_split([rotated], dim=1)
+            q, k = _rotate(looking, cos, sin).tensor_split([shape.n_heads], dim=1)
+            mixed = attend(layer, q, k, v)
             if wanted is not None and block is blocks[-1]:
                 # The last block needs other tokens for their keys and values alone.
                 x, mixed, sides, among = x[wanted], mixed[wanted], _narrowed(sides, wanted), wanted
             x = x + self._linear(mixed, layer, "o", sides)
             gate, up = self._linear(self._norm(x, block.mlp_norm), layer, "gate_up", sides).chunk(2, dim=-1)
-            x = x + self._linear(F.silu(gate) * up, layer, "down", sides)
+            x = x + self._linear(F.silu(gate).mul_(up), layer, "down", sides)
             if between is not None:
                 x = between(layer, x, among)
         return x if wanted is None or blocks else x[wanted]
