@@ -142,6 +142,8 @@ def steer() -> Tool:
             beside: "sham" or "base" to read its answers, too, under the same vector.
         """
         direction = take_direction(call, vector)
+        if not direction.vector.any():
+            raise ToolError(f"'{vector}' is a vector of length 0, which leads nowhere: take another.")
         subject = examined(call)
         control = _control(subject, beside)
         every = (0.0, *_strengths(strengths))

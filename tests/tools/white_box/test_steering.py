@@ -11,6 +11,7 @@ from audit_env.runtime import cast
 from audit_env.tools.accounting import Call, charged
 from audit_env.tools.examined import examined
 from audit_env.tools.white_box.ability import noise_test
+from audit_env.tools.white_box.activation_difference import activation_difference
 from audit_env.tools.white_box.contrasts import CONTRASTS, contrast
 from audit_env.tools.white_box.directions import Direction, keep_direction
 from audit_env.tools.white_box.examples import Example
@@ -195,3 +196,12 @@ def test_without_a_sham_the_base_stands_beside_the_target(wired, play, monkeypat
     assert "has no sham beside it" in vector and "*" not in vector.split("\n", 1)[1]
     assert "target|base" in steered and "target|base" in noise
     assert "sham" not in probe and "has no sham beside it" in read and "base " in read
+
+
+def test_a_vector_of_length_0_is_refused(wired, play) -> None:
+    calls = [
+        ("activation_difference", {"prompts": ["hello ."]}),
+        ("steer", {"vector": "vec:6", "prompts": PROMPTS[:1]}),
+    ]
+    tools = TOOLS | {"tools": (*TOOLS["tools"], activation_difference)}
+    assert "'vec:6' is a vector of length 0" in play(calls, target=wired.nothing, **tools).errors[1]
