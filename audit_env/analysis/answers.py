@@ -72,6 +72,19 @@ def figures(table: pd.DataFrame) -> list[str]:
     return [name for name in table.columns if name not in beside]
 
 
+def as_share(row: Cells, name: str) -> Cells:
+    """One of a row's figures, for a plot that puts several below each other.
+
+    Args:
+        row: The row.
+        name: The figure.
+
+    Returns:
+        It as `share`, with its interval and its count.
+    """
+    return {"share": row[name]} | {f"share_{part}": row[f"{name}_{part}"] for part in ("low", "high", "n")}
+
+
 def cell(row: Cells, name: str) -> str:
     """A cell as people read it.
 

@@ -6,7 +6,7 @@ from math import comb
 import pandas as pd
 
 from audit_env.analysis import plots
-from audit_env.analysis.answers import Answer, Cells, nothing, spread, table_of
+from audit_env.analysis.answers import Answer, Cells, as_share, nothing, spread, table_of
 from audit_env.analysis.frames import Frames
 from audit_env.analysis.groups import clean, groups, label, marks, quirked
 from audit_env.stats import clustered_wilson
@@ -92,8 +92,7 @@ def _mean(name: str, chances: list[float]) -> Cells:
 
 def _plot(rows: list[Cells]) -> object:
     points = [
-        {"who": f"{label(row)}: {name}", "of": row["of"], "share": row[name]}
-        | {f"share_{part}": row[f"{name}_{part}"] for part in ("low", "high", "n")}
+        {"who": f"{label(row)}: {name}", "of": row["of"]} | as_share(row, name)
         for row in rows
         for name in ("any_detects", "majority_detects", "any_alarms")
         if row[name] is not None

@@ -5,7 +5,7 @@ from functools import partial
 import pandas as pd
 
 from audit_env.analysis import plots
-from audit_env.analysis.answers import Answer, Cells, nothing, spread, table_of
+from audit_env.analysis.answers import Answer, Cells, as_share, nothing, spread, table_of
 from audit_env.analysis.frames import Frames
 from audit_env.analysis.groups import groups, label
 from audit_env.game.summary import summarise
@@ -63,8 +63,7 @@ def _agreement(part: pd.DataFrame) -> Cells:
 
 def _plot(rows: list[Cells]) -> object:
     long = [
-        {"who": label(row), "rate": name, "share": row[name]}
-        | {f"share_{part}": row[f"{name}_{part}"] for part in ("low", "high", "n")}
+        {"who": label(row), "rate": name} | as_share(row, name)
         for row in rows
         for name in ("clean_detection", "detected", "false_alarm")
     ]

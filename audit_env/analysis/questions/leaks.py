@@ -5,7 +5,7 @@ from functools import partial
 import pandas as pd
 
 from audit_env.analysis import plots
-from audit_env.analysis.answers import Answer, Cells, nothing, spread, table_of
+from audit_env.analysis.answers import Answer, Cells, as_share, nothing, spread, table_of
 from audit_env.analysis.frames import Frames
 from audit_env.analysis.groups import groups, label, marks, quirked, rate
 from audit_env.game.evidence import CLEAN
@@ -46,9 +46,6 @@ def _figures(part: pd.DataFrame) -> Cells:
 
 def _plot(rows: list[Cells]) -> object:
     long = [
-        {"who": label(row), "kind": name, "share": row[name]}
-        | {f"share_{part}": row[f"{name}_{part}"] for part in ("low", "high", "n")}
-        for row in rows
-        for name in ("clean", "leak_assisted")
+        {"who": label(row), "kind": name} | as_share(row, name) for row in rows for name in ("clean", "leak_assisted")
     ]
     return plots.ranges(table_of(long), "share", "who", "kind", "share of detections", (0, 1))

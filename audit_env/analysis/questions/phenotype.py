@@ -3,7 +3,7 @@
 from functools import partial
 
 from audit_env.analysis import plots
-from audit_env.analysis.answers import Answer, Cells, nothing, table_of
+from audit_env.analysis.answers import Answer, Cells, as_share, nothing, table_of
 from audit_env.analysis.cards import recipes
 from audit_env.analysis.frames import Frames
 from audit_env.analysis.over_organisms import mean_rate
@@ -48,8 +48,7 @@ def answer(frames: Frames, catalog: Catalog | None = None) -> Answer:
 
 def _plot(rows: list[Cells]) -> object:
     long = [
-        {"what": f"{row['measure']}: {row['recipe']}", "side": side, "share": row[side]}
-        | {f"share_{part}": row[f"{side}_{part}"] for part in ("low", "high", "n")}
+        {"what": f"{row['measure']}: {row['recipe']}", "side": side} | as_share(row, side)
         for row in rows
         for side in SIDES
     ]

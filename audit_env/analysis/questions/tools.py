@@ -3,7 +3,7 @@
 from functools import partial
 
 from audit_env.analysis import plots
-from audit_env.analysis.answers import Answer, Cells, nothing, spread, table_of
+from audit_env.analysis.answers import Answer, Cells, as_share, nothing, spread, table_of
 from audit_env.analysis.frames import Frames
 from audit_env.evidence.evidence_eval import FEEDS, Evidence, FeedName
 from audit_env.evidence.table import CHANCE, Row, rows
@@ -59,10 +59,5 @@ def _area(row: Row, feed: FeedName) -> Cells:
 
 
 def _plot(table: list[Cells]) -> object:
-    long = [
-        {"tool": row["tool"], "fed by": feed, "share": row[feed]}
-        | {f"share_{part}": row[f"{feed}_{part}"] for part in ("low", "high", "n")}
-        for row in table
-        for feed in FEEDS
-    ]
+    long = [{"tool": row["tool"], "fed by": feed} | as_share(row, feed) for row in table for feed in FEEDS]
     return plots.ranges(table_of(long), "share", "tool", "fed by", "entries below the truth", (0, 1))
