@@ -6,8 +6,6 @@ audit-env session play alice -T affordance=white_box -T targets=3 --minutes 45
 
 from inspect_ai.agent import Agent, AgentState, agent
 
-from audit_env.sessions.sitting import audit_in_person
-
 
 @agent
 def human() -> Agent:
@@ -21,6 +19,9 @@ def human() -> Agent:
     """
 
     async def execute(state: AgentState) -> AgentState:
+        # Here, since Inspect imports this file whenever it starts, whoever audits.
+        from audit_env.sessions.sitting import audit_in_person
+
         return await audit_in_person(state)
 
     return execute

@@ -10,6 +10,7 @@ not); and the decisiveness that noise alone would show stands beside it.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from random import Random
 from statistics import fmean
@@ -27,9 +28,6 @@ CLAMP = 1e-9
 _STEPS, _WARM_STEPS = 60, 6
 _RIDGE = 1e-6
 """Holds the scale's free origin, and things that nothing was compared with."""
-
-_NODES = np.linspace(-8.5, 8.5, 2**16 + 1)
-_AT_NODES = np.array([0.5 * (1 + math.erf(z / math.sqrt(2))) for z in _NODES])
 
 
 @dataclass(frozen=True)
@@ -259,8 +257,15 @@ def cycles(edges: Sequence[Edge], items: int) -> float | None:
 
 def _phi(z: Floats) -> Floats:
     """The normal distribution function, between nodes so near that it is right to 3e-9; numpy has none of its own."""
-    between: Floats = np.interp(z, _NODES, _AT_NODES)
+    between: Floats = np.interp(z, *_nodes())
     return between
+
+
+@cache
+def _nodes() -> tuple[Floats, Floats]:
+    """The nodes, and the function at them: made when first used, since Inspect loads this module whenever it starts."""
+    nodes = np.linspace(-8.5, 8.5, 2**16 + 1)
+    return nodes, np.array([0.5 * (1 + math.erf(z / math.sqrt(2))) for z in nodes])
 
 
 def _share(part: float, whole: float) -> float:
