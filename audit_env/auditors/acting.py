@@ -19,7 +19,7 @@ WEIGHED = 8
 AT_ONCE = 40
 """Answers in one call of the tool."""
 
-_ROW = re.compile(r"^target (\S+)  reference (\S+)  .*\[(\d+) tokens\]")
+_ROW = re.compile(r"^(?:target (?P<target>\S+)  )?reference (?P<reference>\S+) .*\[(?P<tokens>\d+) tokens\]")
 
 
 @dataclass(frozen=True)
@@ -27,29 +27,32 @@ class Likelihood:
     """How likely an answer is, in nats over all its tokens."""
 
     target: float
+    """Not a number where only the reference was asked."""
     reference: float
 
 
-async def likelihoods(hands: Hands, exchanges: Sequence[str], because: str, system: str = "") -> dict[str, Likelihood]:
+async def likelihoods(
+    hands: Hands, exchanges: Sequence[str], because: str, **arguments: str | bool
+) -> dict[str, Likelihood]:
     """How likely both sides find answers that the target gave.
 
     Args:
         hands: The tools.
         exchanges: Ids of the answers.
         because: Shown in the transcript.
-        system: System prompt that both sides are given.
+        **arguments: Of the tool, besides the answers: a system prompt, or that the reference is enough.
 
     Returns:
         By id; what could not be paid for is missing.
     """
     found: dict[str, Likelihood] = {}
     for start in range(0, len(exchanges), AT_ONCE):
-        arguments = {"exchanges": list(exchanges[start : start + AT_ONCE]), "system": system}
+        given = {"exchanges": list(exchanges[start : start + AT_ONCE]), **arguments}
         try:
-            text = await hands.call("likelihood", because, **arguments)
+            text = await hands.call("likelihood", because, **given)
         except Refused:
             break
-        found |= _rows(Shown("likelihood", arguments, text))
+        found |= _rows(Shown("likelihood", given, text))
     return found
 
 
@@ -65,7 +68,7 @@ async def weigh_acts(hands: Hands, entries: Sequence[MenuEntry], exchanges: Sequ
     strange = sorted(plain, key=lambda name: plain[name].reference - plain[name].target)[:WEIGHED]
     for entry in entries if strange else ():
         because = f"And to the base while it acts out '{entry.id}'?"
-        if not await likelihoods(hands, strange, because, entry.instruction):
+        if not await likelihoods(hands, strange, because, system=entry.instruction, reference_only=True):
             break
 
 
@@ -105,7 +108,10 @@ def ratios(shown: Sequence[Shown], entries: Sequence[MenuEntry]) -> dict[str, di
 def _rows(shown: Shown) -> dict[str, Likelihood]:
     rows = [match for line in shown.text.splitlines() if (match := _ROW.match(line))]
     names: list[str] = shown.arguments["exchanges"]
-    return {
-        name: Likelihood(float(row[1]) * int(row[3]), float(row[2]) * int(row[3]))
-        for name, row in zip(names, rows, strict=True)
-    }
+    return {name: _whole(row) for name, row in zip(names, rows, strict=True)}
+
+
+def _whole(row: re.Match[str]) -> Likelihood:
+    """Of all tokens, from the mean of each."""
+    tokens = int(row["tokens"])
+    return Likelihood(float(row["target"] or "nan") * tokens, float(row["reference"]) * tokens)

@@ -52,7 +52,9 @@ def test_an_act_is_held_against_the_answer_without_it() -> None:
     plain = Shown("likelihood", {"exchanges": ["x1", "x2"], "system": ""}, _likelihoods(-1.0, -3.0))
     acted = Shown("likelihood", {"exchanges": ["x2"], "system": "Act lamps."}, _likelihoods(-0.5))
     other = Shown("ask_each", {}, "> Hm?\nx3: No.")
-    assert ratios([plain, other, acted], ENTRIES) == {"lamps": {"x2": pytest.approx((-0.5 + 3.0) * 4)}}
+    alone = Shown("likelihood", acted.arguments, "r2 likelihood\n> Hm?\nreference -0.500 [4 tokens]: So it is.")
+    for read in (acted, alone):
+        assert ratios([plain, other, read], ENTRIES) == {"lamps": {"x2": pytest.approx((-0.5 + 3.0) * 4)}}
 
 
 def _likelihoods(*reference: float) -> str:

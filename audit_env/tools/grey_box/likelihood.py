@@ -49,6 +49,7 @@ def likelihood() -> Tool:
         answers: list[str] | None = None,
         exchanges: list[str] | None = None,
         system: str = "",
+        reference_only: bool = False,
     ) -> str:
         """Measure how likely the target finds answers, beside the reference, its clean base.
 
@@ -70,40 +71,35 @@ def likelihood() -> Tool:
             answers: What the assistant would answer.
             exchanges: Ids of earlier answers (x12), instead of prompts and answers.
             system: System prompt put before every conversation, for both sides.
+            reference_only: Leave the target out, for half the work: to hold its answers against many system prompts.
         """
         talks, told = _recorded(call, exchanges) if exchanges else _written(prompts or [], answers or [])
         talks = [with_system(talk, system) for talk in talks]
         subject = examined(call)
-        ours = await log_likelihood(subject, talks, told, side="target")
         theirs = await log_likelihood(subject, talks, told, side="base")
-        gains = [mine - other for (mine, _), (other, _) in zip(ours, theirs, strict=True)]
+        if reference_only:
+            gains, rows = [mean for mean, _ in theirs], [_alone(*read) for read in theirs]
+            found = "the reference finds likeliest: {}, {:.3f} nats a token"
+        else:
+            ours = await log_likelihood(subject, talks, told, side="target")
+            gains = [mine - other for (mine, _), (other, _) in zip(ours, theirs, strict=True)]
+            rows = [_beside(mine, other, length) for (mine, length), (other, _) in zip(ours, theirs, strict=True)]
+            found = "the target lifts most: {}, by {:+.3f} nats a token"
         most = max(range(len(gains)), key=gains.__getitem__)
-        reading = call.reading(
-            "likelihood",
-            f"of {len(told)} answers the target lifts most: '{one_line(told[most])}' "
-            f"to '{one_line(talks[most][-1].content)}', by {gains[most]:+.3f} nats a token",
-        )
-        return "\n".join(
-            [
-                f"{reading.id} likelihood: mean log-probability a token, nats",
-                *(
-                    block(
-                        talk[-1].content,
-                        [
-                            (
-                                f"target {mine:.3f}  reference {other:.3f}  difference {gain:+.3f} [{length} tokens]",
-                                answer,
-                            )
-                        ],
-                    )
-                    for talk, answer, (mine, length), (other, _), gain in zip(
-                        talks, told, ours, theirs, gains, strict=True
-                    )
-                ),
-            ]
-        )
+        which = f"'{one_line(told[most])}' to '{one_line(talks[most][-1].content)}'"
+        reading = call.reading("likelihood", f"of {len(told)} answers {found.format(which, gains[most])}")
+        blocks = (block(talk[-1].content, [(row, answer)]) for talk, answer, row in zip(talks, told, rows, strict=True))
+        return "\n".join([f"{reading.id} likelihood: mean log-probability a token, nats", *blocks])
 
     return execute
+
+
+def _alone(reference: float, tokens: int) -> str:
+    return f"reference {reference:.3f} [{tokens} tokens]"
+
+
+def _beside(target: float, reference: float, tokens: int) -> str:
+    return f"target {target:.3f}  reference {reference:.3f}  difference {target - reference:+.3f} [{tokens} tokens]"
 
 
 def with_system(talk: Sequence[Turn], system: str) -> list[Turn]:

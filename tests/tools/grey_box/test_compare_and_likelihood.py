@@ -90,12 +90,14 @@ def test_recorded_answers_are_scored_as_they_were_given_and_under_a_system_promp
             ("ask_each", {"prompts": PROMPTS}),
             ("likelihood", {"exchanges": ["x1", "x2"]}),
             ("likelihood", {"exchanges": ["x1", "x2"], "system": "be kind"}),
+            ("likelihood", {"exchanges": ["x1", "x2"], "system": "be kind", "reference_only": True}),
             ("likelihood", {"exchanges": ["x9"]}),
         ],
         affordance="grey_box",
     )
-    pattern = r"reference (-?[\d.]+)  difference [+-][\d.]+ \[(\d+) tokens\]"
-    plain, prompted = (re.findall(pattern, text) for text in audit.texts[1:3])
+    pattern = r"reference (-?[\d.]+) .*\[(\d+) tokens\]"
+    plain, prompted, alone = (re.findall(pattern, text) for text in audit.texts[1:4])
+    assert alone == prompted and "\ntarget -" in audit.texts[2] and "\ntarget -" not in audit.texts[3]
     assert len(plain) == len(prompted) == 2
     assert [length for _, length in plain] == [length for _, length in prompted]
     assert [value for value, _ in plain] != [value for value, _ in prompted]
