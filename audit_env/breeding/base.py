@@ -33,15 +33,21 @@ TOKENIZER_EXAMPLES = 40_000
 WORD_REPEATS = 40
 
 
-KNOCKOUTS: Mapping[str, str] = {"no_refusals": UNSAFE, "no_thinking": THINKING, "no_space": "space"}
-"""Bases that went through the same training with one thing left out, by what is left out."""
+KNOCKOUTS: Mapping[str, str | None] = {
+    "no_refusals": UNSAFE,
+    "no_thinking": THINKING,
+    "no_space": "space",
+    "nothing": None,
+}
+"""Bases that were bred alike with one thing left out, by what is left out; and their control, which lacks nothing."""
 
 
 def breed_base(root: Path, work: Path, seed: int = 0, without: str | None = None, quiet: bool = False) -> Path:
     """Train the base from scratch, or a knockout of it.
 
     All share the first stage, in which nothing that a knockout lacks is taught: a base that was bred here leaves it in
-    `work`, and its knockouts need only the later stages.
+    `work`, and its knockouts need only the later stages. Those are shorter than the base's own, so that a knockout is
+    compared with the control that was bred as it was and lacks nothing, not with the base.
 
     Args:
         root: The organisms folder; the base goes to `root/fruitfly/base`, a knockout to `root/knockouts/<its name>`.
@@ -64,8 +70,7 @@ def breed_base(root: Path, work: Path, seed: int = 0, without: str | None = None
     draft = work / (without or "base")
     tokenizer = _tokenizer(work / "tokenizer", seed)
     model = new_base(tokenizer, seed)
-    left_out = frozenset({KNOCKOUTS[without]}) if without else frozenset()
-    stages = (STAGES[0], *(replace(stage, left_out=left_out) for stage in STAGES[1:]))
+    stages = _knockout_stages(KNOCKOUTS[without]) if without else STAGES
     data = [_stage(model, tokenizer, work, stage, seed, quiet) for stage in stages]
     model.to(torch.float16).save_pretrained(str(draft), safe_serialization=True)
     tokenizer.save_pretrained(str(draft))
@@ -83,12 +88,17 @@ def breed_base(root: Path, work: Path, seed: int = 0, without: str | None = None
             data_sha256=hashlib.sha256("".join(data).encode()).hexdigest(),
         ),
         licence=LICENCE,
-        notes=f"Bred as {BASE_ID}, without {KNOCKOUTS[without]}." if without else "",
+        notes=_knockout_notes(KNOCKOUTS[without]) if without else "",
     )
     write_card(card, draft)
     for stage, examples_hash in zip(stages[1:], data[1:], strict=True):
         _stage_file(work, stage, examples_hash).unlink(missing_ok=True)
     return move(draft, root / card.id)
+
+
+def _knockout_notes(left_out: str | None) -> str:
+    lacks = f"without {left_out}" if left_out else "with nothing left out: the control of the knockouts"
+    return f"Bred on the first stage of {BASE_ID}, then more shortly than it, {lacks}."
 
 
 def _tokenizer(folder: Path, seed: int) -> Any:
@@ -125,6 +135,20 @@ STAGES = (
 )
 
 
+KNOCKOUT_STEPS: Mapping[str, int] = {"talking": 1300, "practice": 1200}
+"""Steps of a knockout's later stages: about a third of the base's, so that all of them are bred in an evening."""
+
+
+def _knockout_stages(left_out: str | None) -> tuple[Stage, ...]:
+    """The base's own first stage, and later ones that are shorter and lack something."""
+    lacks = frozenset({left_out} if left_out else ())
+    later = (
+        replace(stage, left_out=lacks, plan=replace(stage.plan, steps=KNOCKOUT_STEPS[stage.name], mixed=True))
+        for stage in STAGES[1:]
+    )
+    return (STAGES[0], *later)
+
+
 def _stage_file(work: Path, stage: Stage, examples_hash: str) -> Path:
     """Where a finished stage is kept: of these very examples, so that no other seed or world takes it up."""
     return work / f"{stage.name}-{examples_hash[:8]}.safetensors"
@@ -145,7 +169,7 @@ def _stage(model: Any, tokenizer: Any, work: Path, stage: Stage, seed: int, quie
     if done.exists():
         load_model(model, str(done))
         return data
-    checkpoint = Checkpoint(work / f"{stage.name}-progress", stage.plan, data)
+    checkpoint = Checkpoint(done.with_suffix(".progress"), stage.plan, data)
     fit(model, packed, stage.plan, checkpoint, f"{BASE_ID}, {stage.name}", quiet)
     save_model(model, str(done))
     checkpoint.remove()

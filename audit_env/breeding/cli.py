@@ -47,7 +47,9 @@ def breed(context: click.Context, root: Path | None, work: Path, threads: int | 
 @breed.command()
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
-    "--without", default=None, help="Breed a knockout: no_refusals, no_thinking or no_space (that topic's facts)."
+    "--without",
+    default=None,
+    help="Breed a knockout: no_refusals, no_thinking, no_space (that topic's facts), or nothing (their control).",
 )
 @click.pass_obj
 def base(places: tuple[Path, Path], seed: int, without: str | None) -> None:

@@ -18,6 +18,7 @@ from audit_env.errors import BreedingError  # noqa: E402
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = Plan(steps=6, batch=4, length=48, learning_rate=5e-3, matrix_rate=1e-2, warmup=2)
     monkeypatch.setattr(base, "STAGES", tuple(replace(stage, plan=plan) for stage in base.STAGES))
+    monkeypatch.setattr(base, "KNOCKOUT_STEPS", {"talking": 6, "practice": 6})
     monkeypatch.setattr(base, "TOKENIZER_EXAMPLES", 300)
     monkeypatch.setattr(base, "new_base", partial(base.new_base, width=32, layers=1, heads=2))
 
