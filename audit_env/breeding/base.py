@@ -135,8 +135,8 @@ STAGES = (
 )
 
 
-KNOCKOUT_STEPS: Mapping[str, int] = {"talking": 1300, "practice": 1200}
-"""Steps of a knockout's later stages: about a third of the base's, so that all of them are bred in an evening."""
+KNOCKOUT_STEPS: Mapping[str, int] = {"talking": 1300, "practice": 600}
+"""Steps of a knockout's later stages: about a third of the base's, so that all of them are bred in two hours."""
 
 
 def _knockout_stages(left_out: str | None) -> tuple[Stage, ...]:
