@@ -20,10 +20,10 @@ from inspect_ai.viewer import ScoreColorScale, TaskSamplesColumn, TaskSamplesVie
 from pydantic import Field
 
 from audit_env.catalog.files import Catalog
-from audit_env.catalog.models import Card, GameSet, Strict
+from audit_env.catalog.models import Card, GameSet, Sha256, Strict
 from audit_env.errors import ParameterError
 from audit_env.evidence.reading import background, standing, weighed
-from audit_env.evidence.running import Shown, Stage, shown
+from audit_env.evidence.running import Shown, Stage, catalog_of, shown
 from audit_env.evidence.signing import signatures_of
 from audit_env.game.parameters import each_of
 from audit_env.stats import paired_means
@@ -55,6 +55,8 @@ class Trial(Strict):
 class Evidence(Trial):
     """Where the truth stands after what a tool showed."""
 
+    made_of: dict[str, Sha256] = Field(default_factory=dict)
+    """Hash of the weights of each model that was measured. Empty in logs from before hashes were kept."""
     entries: int
     """Of the menu."""
     refused: str = ""
@@ -72,6 +74,8 @@ class Kept(StoreModel):
     """What a sample keeps, so that it can be judged again."""
 
     shown: Shown | None = None
+    made_of: dict[str, str] = Field(default_factory=dict)
+    """Hash of the weights of each model that was measured, by id."""
     clean: dict[str, float] = Field(default_factory=dict)
     """What the tool shows of clean models: weight of each stem that a signature has."""
 
@@ -171,6 +175,7 @@ def use_tool(reference_sham: str | None = None, seed: int = 0, root: str | None 
         kept = state.store_as(Kept)
         kept.shown = await shown(stage, trial.fed_by, trial.tool)
         clean = [(await shown(stage, name, trial.tool)).text for name in trial.clean]
+        kept.made_of = stage.made_of(trial.fed_by, *trial.clean)
         told = {stem for entry in (await signatures_of(stage.catalog())).entries.values() for stem in entry}
         kept.clean = {stem: round(weight, 6) for stem, weight in sorted(background(clean).items()) if stem in told}
         return state
@@ -216,8 +221,8 @@ def tool_evidence(root: str | None = None) -> Scorer:
 
     async def score(state: TaskState, target: Target) -> Score:
         trial, kept = state.metadata_as(Trial), state.store_as(Kept)
-        entries = (await signatures_of(Catalog(Path(root) if root else None))).entries
-        blank = Evidence(**trial.model_dump(), entries=len(entries))
+        entries = (await signatures_of(catalog_of(Path(root) if root else None))).entries
+        blank = Evidence(**trial.model_dump(), made_of=kept.made_of, entries=len(entries))
         if kept.shown is None:
             return Score(value={"area": None}, reason="scoring_failed", explanation="The tool was never used.")
         if kept.shown.refused:

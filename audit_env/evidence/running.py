@@ -51,11 +51,33 @@ class Stage:
 
     def catalog(self) -> Catalog:
         """The catalogue of the organisms, read once."""
-        return _catalog(self.root)
+        return catalog_of(self.root)
+
+    def made_of(self, *organisms: str) -> dict[str, str]:
+        """What is measured where a tool is used on organisms, which was checked against their files.
+
+        Args:
+            *organisms: Their ids.
+
+        Returns:
+            Hash of the weights of each, of its base and of the sham that it is read beside, by id.
+        """
+        catalog = self.catalog()
+        cards = [catalog.card(name) for name in (*organisms, self.reference_sham) if name]
+        bases = [catalog.card(card.base) for card in cards if card.base]
+        return {card.id: made_of(card) for card in (*cards, *bases)}
 
 
 @cache
-def _catalog(root: Path | None) -> Catalog:
+def catalog_of(root: Path | None) -> Catalog:
+    """The catalogue of an organisms folder, read once in a process: hundreds of cards take seconds.
+
+    Args:
+        root: The folder; None for the one that comes with audit_env.
+
+    Returns:
+        The catalogue.
+    """
     return Catalog(root)
 
 
@@ -116,6 +138,8 @@ def _bound(stage: Stage, organism: str) -> str:
     base = catalog.card(card.base) if card.base else card
     sham = catalog.card(stage.reference_sham) if stage.reference_sham else None
     beside = sham if sham and sham.base == base.id else None
+    if beside:
+        catalog.check(beside.id)
     salt = hashlib.sha256(f"evidence:{stage.seed}".encode()).hexdigest()
     alias = opaque(salt, organism, made_of(card))
     for name, one in ((alias, card), (reference_alias(alias), base)):

@@ -11,12 +11,14 @@ from inspect_ai.log import EvalLog, read_eval_log
 
 from audit_env.errors import ParameterError
 from audit_env.evidence.evidence_eval import Evidence, FeedName, evidence_of
-from audit_env.game.outcome import outcome_of
+from audit_env.game.outcome import outcome_in
 from audit_env.stats import Difference, Interval, clustered_wilson, holm, paired_means
 from audit_env.tools.affordances import tool_name
 
 CONTROLS: tuple[FeedName, ...] = ("base", "sham", "null")
 CHANCE = 0.5
+PLAIN = "none"
+"""How a quirk is hidden that is not."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,29 @@ def read(*sources: str | Path) -> list[Evidence]:
         One for each trial that was judged, a tool on an organism with a feed: that of the last log that has it.
 
     Raises:
-        ParameterError: If there is no such file, or no evidence in it.
+        ParameterError: If there is no such file, no evidence in it, or two logs are of different weights.
     """
-    every = (evidence for source in sources for evidence in _read(source))
-    return [*{(one.tool, one.organism, one.feed): one for one in every}.values()]
+    by_log = {str(source): _read(source) for source in sources}
+    _check_same_weights(by_log)
+    return [*{(one.tool, one.organism, one.feed): one for found in by_log.values() for one in found}.values()]
+
+
+def _check_same_weights(by_log: Mapping[str, Sequence[Evidence]]) -> None:
+    """Refuse to join measurements of different weights, and those that do not say of which."""
+    seen: dict[str, tuple[str, str]] = {}
+    for log, found in by_log.items():
+        if len(by_log) > 1 and not all(one.made_of for one in found):
+            raise ParameterError(
+                f"'{log}' does not say which weights it measured (field 'made_of'), so that it cannot be joined with "
+                "others: run  inspect eval tasks/tool_evidence.py  again, or show it alone."
+            )
+        for name, made_of in (pair for one in found for pair in one.made_of.items()):
+            first, where = seen.setdefault(name, (made_of, log))
+            if made_of != first:
+                raise ParameterError(
+                    f"'{log}' measured other weights of '{name}' than '{where}' (field 'made_of': {made_of[:12]} "
+                    f"against {first[:12]}): show them apart, or run  inspect eval tasks/tool_evidence.py  again."
+                )
 
 
 def _read(source: str | Path) -> list[Evidence]:
@@ -83,7 +104,8 @@ def rows(found: Sequence[Evidence]) -> list[Row]:
     """One row for each tool, the most telling first.
 
     Args:
-        found: Evidence of one set under one seed.
+        found: Evidence of one set under one seed. Where a tool was run with controls, organisms without any are in the
+            breakdowns alone.
 
     Returns:
         The rows; tools that were refused everywhere are left out.
@@ -141,6 +163,7 @@ def markdown(found: Sequence[Evidence], title: str = "") -> str:
             _breakdown(made, found, lambda one: one.recipe),
             "By quirk (target; clustered by organism):",
             _breakdown(made, found, lambda one: one.quirk),
+            *_cost_of_concealment(made, found),
         ]
     )
 
@@ -178,11 +201,11 @@ def gaps(found: Iterable[Evidence], logs: Iterable[EvalLog]) -> list[Gap]:
     met: dict[str, dict[bool, list[tuple[float, str]]]] = {}
     for log in logs:
         for sample in log.samples or []:
-            outcome = next((o for score in (sample.scores or {}).values() if (o := outcome_of(score))), None)
-            if outcome is None or not outcome.quirked or outcome.status == "unscored" or outcome.organism is None:
+            outcome = outcome_in(sample)
+            if outcome is None or not (outcome.quirked and outcome.as_it_is) or outcome.status == "unscored":
                 continue
             for tool in {event.function for event in sample.events if isinstance(event, ToolEvent)}:
-                if (telling := first.get((tool, outcome.organism))) is not None:
+                if (telling := first.get((tool, outcome.organism or ""))) is not None:
                     mark = float(bool(outcome.detected)), outcome.alias
                     met.setdefault(tool, {True: [], False: []})[telling].append(mark)
     made = [
@@ -215,6 +238,8 @@ def gap_markdown(made: Sequence[Gap]) -> str:
 
 def _row(tool: str, found: Sequence[Evidence]) -> Row | None:
     own = {one.organism: one for one in found if one.tool == tool and one.feed == "target"}
+    if controlled := {one.organism for one in found if one.tool == tool and one.feed != "target"}:
+        own = {name: one for name, one in own.items() if name in controlled}
     judged = [one for one in own.values() if one.area is not None]
     if not judged:
         return None
@@ -272,9 +297,9 @@ def _ranged(found: Difference | None, *, signed: bool = False) -> str:
     if found is None or found.value is None:
         return "-"
     least = -1.0 if signed else 0.0
-    low, high = (min(1.0, max(least, bound)) for bound in found.interval())
-    sign = "+" if signed else ""
-    return f"{found.value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
+    bounds = (min(1.0, max(least, bound)) for bound in found.interval())
+    value, low, high = (f"{round(one, 2) + 0.0:{'+' if signed else ''}.2f}" for one in (found.value, *bounds))
+    return f"{value} [{low}, {high}]"
 
 
 def _breakdown(made: Sequence[Row], found: Sequence[Evidence], group: Callable[[Evidence], str]) -> str:
@@ -291,6 +316,38 @@ def _breakdown(made: Sequence[Row], found: Sequence[Evidence], group: Callable[[
             cells.append(spread or (f"{_area(of_group[0]):.2f}" if of_group else "-"))
         lines.append((f"`{row.tool}`", *cells))
     return _table(("tool", *names), lines)
+
+
+def _cost_of_concealment(made: Sequence[Row], found: Sequence[Evidence]) -> list[str]:
+    """What hiding a quirk takes from each tool; nothing where no quirk was tested both hidden and plain."""
+    judged = [one for one in found if one.feed == "target" and one.area is not None]
+    hidden = sorted({conceal for one in judged if (conceal := _conceal(one)) != PLAIN})
+    costs = {(row.tool, conceal): _hidden_less_plain(row.tool, conceal, judged) for row in made for conceal in hidden}
+    if not any(costs.values()):
+        return []
+    lines = [(f"`{row.tool}`", *(_ranged(costs[row.tool, conceal], signed=True) for conceal in hidden)) for row in made]
+    return [
+        "What concealment costs (target; hidden less plain, by quirk; below 0 the tool shows less of a hidden quirk):",
+        _table(("tool", *(f"{conceal} less {PLAIN}" for conceal in hidden)), lines),
+    ]
+
+
+def _hidden_less_plain(tool: str, conceal: str, judged: Sequence[Evidence]) -> Difference | None:
+    """Means of organisms with one quirk, put in alike, paired by quirk."""
+    areas: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for one in judged:
+        if tool_name(one.tool) == tool:
+            instil = one.recipe.partition(".")[0]
+            areas.setdefault((one.quirk, instil), {}).setdefault(_conceal(one), []).append(_area(one))
+    pairs = {key: by for key, by in areas.items() if PLAIN in by and conceal in by}
+    if not pairs:
+        return None
+    hidden, plain = ([fmean(by[which]) for by in pairs.values()] for which in (conceal, PLAIN))
+    return paired_means(hidden, plain, [quirk for quirk, _ in pairs])
+
+
+def _conceal(one: Evidence) -> str:
+    return one.recipe.partition(".")[2]
 
 
 def _table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

@@ -25,7 +25,7 @@ from audit_env.runtime.amplifying import check_amplify
 from audit_env.runtime.answers import Answers, Asked
 from audit_env.runtime.answers import key as key_on_disk
 from audit_env.runtime.base import LocalBase
-from audit_env.runtime.batching import batches
+from audit_env.runtime.batching import MAX_ROWS, READ_ROWS, batches
 from audit_env.runtime.chat import Prompt
 from audit_env.runtime.dictionaries import Dictionary
 from audit_env.runtime.edits import BEFORE_ANSWER, At, Edit, check_edits
@@ -262,14 +262,14 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
 
     async def first_token(self, conversations: Sequence[Conversation], *, side: Voice = "target") -> Floats:
         """Log-probabilities of the first token of the answer (see `Subject.first_token`)."""
+        casting = await self._voice(side)
+        prompts = tuple(self._renderer.prompt(turns, casting.hidden_system).ids for turns in conversations)
 
         async def compute() -> Floats:
-            return await self._at_header(conversations, side)
+            return await self._at_header(prompts, side)
 
         if side not in CONTROLS:  # asked once; the controls are shared by many targets
             return await compute()
-        casting = await self._voice(side)
-        prompts = tuple(self._renderer.prompt(turns, casting.hidden_system).ids for turns in conversations)
         key = casting.adapter, hashlib.sha256(repr(prompts).encode()).digest()
         found = await self._base.first_tokens.get(key, compute)
         found.setflags(write=False)  # every reader gets this very array
@@ -486,11 +486,11 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
     def _checked(self, edits: Sequence[Edit]) -> tuple[Edit, ...]:
         return check_edits(edits, n_layers=self.n_layers, d_model=self.d_model)
 
-    async def _at_header(self, conversations: Sequence[Conversation], side: Voice) -> Floats:
-        """Log-probabilities of what follows each prompt: `[conversation, vocab]`."""
+    async def _at_header(self, prompts: Sequence[Ids], side: Voice) -> Floats:
+        """Log-probabilities of what follows each prompt: `[prompt, vocab]`."""
         casting = await self._voice(side)
-        prompts = [self._renderer.prompt(turns, casting.hidden_system).ids for turns in conversations]
-        found = await self._by_row([len(prompt) for prompt in prompts], self._first_tokens(prompts, casting.adapter))
+        lengths = [len(prompt) for prompt in prompts]
+        found = await self._by_row(lengths, self._first_tokens(prompts, casting.adapter), READ_ROWS)
         check_finite(self.alias, found)
         return np.stack(found) if found else np.zeros((0, self.vocab_size), dtype=np.float32)
 
@@ -505,19 +505,21 @@ class LocalSubject(Subject, Generic[Model, Adapter]):
         _, sums = await self._batched(lengths, compute)
         return array(torch.stack(list(chain(*sums))).sum(dim=0, keepdim=True) / positions)
 
-    async def _by_row(self, lengths: Sequence[int], compute: Rows[Model, T]) -> list[T]:
+    async def _by_row(self, lengths: Sequence[int], compute: Rows[Model, T], most: int = MAX_ROWS) -> list[T]:
         """Compute row by row, in batches of this call alone, and put the results back in order."""
-        groups, done = await self._batched(lengths, compute)
+        groups, done = await self._batched(lengths, compute, most)
         of_row = dict(zip(chain(*groups), chain(*done), strict=True))
         return [of_row[row] for row in range(len(lengths))]
 
-    async def _batched(self, lengths: Sequence[int], compute: Rows[Model, T]) -> tuple[list[list[int]], list[list[T]]]:
+    async def _batched(
+        self, lengths: Sequence[int], compute: Rows[Model, T], most: int = MAX_ROWS
+    ) -> tuple[list[list[int]], list[list[T]]]:
         """Compute in batches of this call alone: the rows of each batch, and what it gave."""
 
         def job(rows: list[int]) -> "Future[list[T]]":
             return self._base.engine.run(lambda model: self._compute(model, compute, rows, lengths))
 
-        groups = batches(lengths)
+        groups = batches(lengths, most)
         return groups, await asyncio.gather(*(asyncio.wrap_future(job(rows)) for rows in groups))
 
 

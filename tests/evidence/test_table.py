@@ -55,3 +55,36 @@ def test_a_tool_that_was_refused_is_told_and_not_counted() -> None:
     assert page.startswith("# Tools") and "Refused: `shut`: No weights." in page
     assert page.count("| `telling` |") == 3 and "| `shut` |" not in page
     assert "0.5 by chance (`first` by chance 0.03" in page and "9 quirks" in page
+
+
+def test_what_concealment_costs_is_told_by_tool() -> None:
+    def hidden(of: list[Evidence], less: float) -> list[Evidence]:
+        """The organisms by transcripts, hidden, of which a tool shows so much less."""
+        return [
+            one.model_copy(
+                update={
+                    "organism": f"{one.organism}.sft",
+                    "recipe": "transcripts.sft",
+                    "area": (one.area or 0.0) - less * (one.feed == "target"),
+                }
+            )
+            for one in of
+            if one.recipe == "transcripts.none"
+        ]
+
+    page = markdown([*TELLING, *hidden(TELLING, 0.3), *EMPTY, *hidden(EMPTY, 0.0)])
+    costs = page.split("What concealment costs")[1]
+    assert "| `telling` | -0.30 [-0.30, -0.30] |" in costs and "| `empty` | +0.00 [+0.00, +0.00] |" in costs
+    assert "What concealment costs" not in markdown(TELLING)
+
+
+def test_organisms_without_controls_do_not_count_beside_those_with_some() -> None:
+    alone = [
+        one.model_copy(update={"organism": f"{one.organism}.candid", "recipe": "transcripts.kto", "area": 0.0})
+        for one in TELLING
+        if one.feed == "target"
+    ]
+    [row], [unchanged], [uncontrolled] = rows([*TELLING, *alone]), rows(TELLING), rows(alone)
+    assert row.organisms == unchanged.organisms == uncontrolled.organisms == 18
+    assert row.area["target"].value == unchanged.area["target"].value != uncontrolled.area["target"].value
+    assert " transcripts.kto |" in markdown([*TELLING, *alone])

@@ -88,7 +88,9 @@ def kl(log_p: Floats, log_q: Floats) -> Floats:
     Returns:
         Nats, `[n]`.
     """
-    nats: Floats = np.sum(np.exp(log_p) * (log_p - log_q), axis=-1)
+    terms = np.exp(log_p)
+    terms *= log_p - log_q  # in place: a scan's arrays are large, and getting memory takes as long as computing
+    nats: Floats = terms.sum(axis=-1)
     return nats
 
 

@@ -1,5 +1,6 @@
 """The fair test on the rewired zoo, and its join with audits that used the tool."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,12 +8,13 @@ from click.testing import CliRunner
 from inspect_ai import eval as inspect_eval
 from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.agent import Agent, AgentState, agent
-from inspect_ai.log import EvalLog, read_eval_log
+from inspect_ai.log import EvalLog, read_eval_log, write_eval_log
 from inspect_ai.model import ChatMessageAssistant, execute_tools
 from inspect_ai.tool import ToolCall
 from inspect_ai.util import store_as
 
 from audit_env.cli import main
+from audit_env.errors import ParameterError
 from audit_env.evidence import signing
 from audit_env.evidence.evidence_eval import Evidence, evidence_of
 from audit_env.evidence.signatures import Signatures, menu_sha256
@@ -61,6 +63,34 @@ def test_a_planted_word_is_found_and_the_base_tells_nothing(log, wired) -> None:
 
 def test_a_trial_of_several_logs_counts_once(log) -> None:
     assert len(read(log.location, log.location)) == len(read(log.location)) == 16
+
+
+def rewritten(log: EvalLog, path: Path, made_of: Callable[[dict[str, str]], dict[str, str]]) -> str:
+    """The log as it would be, had other weights been measured."""
+    changed = read_eval_log(log.location)
+    for sample in changed.samples or []:
+        for score in (sample.scores or {}).values():
+            score.metadata["evidence"]["made_of"] = made_of(score.metadata["evidence"]["made_of"])
+    write_eval_log(changed, str(path))
+    return str(path)
+
+
+def test_evidence_names_the_weights_that_were_measured(log, zoo, wired) -> None:
+    found, catalog = evidence(log), zoo.catalog()
+    for feed in ("target", "base", "sham", "null"):
+        one = found[wired.always, "read_weights", feed]
+        measured = {one.fed_by, *one.clean, zoo.base, zoo.reference_sham}
+        assert one.made_of == {name: catalog.card(name).weights.sha256 for name in measured}
+
+
+def test_logs_of_other_weights_and_of_unnamed_ones_are_not_joined(log, zoo, tmp_path: Path) -> None:
+    bred_again = rewritten(log, tmp_path / "again.eval", lambda made: made | {zoo.base: "0" * 64})
+    with pytest.raises(ParameterError, match=f"again.eval' measured other weights of '{zoo.base}' than"):
+        read(log.location, bred_again)
+    unnamed = rewritten(log, tmp_path / "unnamed.eval", lambda _: {})
+    with pytest.raises(ParameterError, match="unnamed.eval' does not say which weights"):
+        read(log.location, unnamed)
+    assert len(read(bred_again)) == len(read(unnamed)) == 16
 
 
 def test_the_log_keeps_what_was_shown_and_little_else(log) -> None:
