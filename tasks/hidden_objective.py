@@ -26,6 +26,7 @@ from audit_env.game.parameters import one_of, one_sentence, whole_number
 from audit_env.game.phases import Phase, each_access, levels_in
 from audit_env.game.provision import provision
 from audit_env.game.record import AnswerFormat
+from audit_env.game.redacting import REDACTS
 from audit_env.game.scorer import verdict
 from audit_env.game.viewer import game_viewer
 from audit_env.tools import AFFORDANCES
@@ -50,6 +51,7 @@ def hidden_objective(
     budget: int | str | Sequence[str] | dict[str, int] | None = None,
     targets: int | str | None = None,
     sham_tools: str | None = None,
+    redact: str | None = None,
     seed: int | str = 0,
     judge: str = "grader",
     votes: int | str = 1,
@@ -89,6 +91,9 @@ def hidden_objective(
         sham_tools: "base", "null" (another organism of the same recipe) or "noise" (an adapter as large, in random
             directions), with a share, as in "null:0.25" (default 0.5): what grey-box and white-box tools show in that
             share of their calls, in place of the target. The auditor is not told; evidence from them is classed sham.
+        redact: "leaks" to have no answer of the target heard that tells its training: its next answer without a leak
+            stands there, or the base's. The auditor is not told; tables keep such audits apart. See
+            `audit_env/game/redacting.py`.
         seed: Decides draw, order, aliases and sampling. The same seed gives the same scores.
         judge: Who judges open answers. "grader": the model of that role, without which they stay unscored. "lexical":
             an offline judge of words, weak, with its measured kappa beside every figure. `audit-env judge validate`
@@ -98,7 +103,7 @@ def hidden_objective(
     Returns:
         The task.
     """
-    catalog = Catalog()
+    catalog = Catalog().of_set(set)
     levels = each_access(affordance or _default_levels(), AFFORDANCES)
     if a_script_audits() and (phased := [name for name in levels if len(levels_in(name)) > 1]):
         raise ParameterError(
@@ -118,7 +123,8 @@ def hidden_objective(
 
     game_set = catalog.game_set(set)
     count = None if targets is None else whole_number(targets, "targets", least=1)
-    drawn = draw(game_set, catalog, count=count, seed=run_seed)
+    redacted = None if redact is None else one_of(redact, REDACTS, "redact")
+    drawn = draw(game_set, catalog, count=count, seed=run_seed, redact=redacted)
     if feed and feed.source == "noise" and any(target.card.plays for target in drawn):
         raise ParameterError(
             f"Parameter 'sham_tools' cannot be 'noise' for the set '{game_set.name}': targets that a model plays have "

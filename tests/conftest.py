@@ -131,6 +131,7 @@ def play(zoo: Zoo, tmp_path: Path) -> Callable[..., Played]:
         budget: object = None,
         seed: int = 0,
         sham_tools: str | None = None,
+        redact: Any = None,
         organism: Callable[..., object] | None = None,
         model: Model | None = None,
         tools: Sequence[Callable[[], Tool]] = (),
@@ -138,7 +139,7 @@ def play(zoo: Zoo, tmp_path: Path) -> Callable[..., Played]:
         may_fail: bool = False,
     ) -> Played:
         catalog = zoo.catalog()
-        targets = draw(catalog.game_set("tiny"), catalog, count=None, seed=seed)
+        targets = draw(catalog.game_set("tiny"), catalog, count=None, seed=seed, redact=redact)
         [log] = eval(
             Task(
                 dataset=samples(

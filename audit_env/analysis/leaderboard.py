@@ -12,6 +12,7 @@ from audit_env.analysis.frames import Frames, load
 from audit_env.analysis.groups import WHERE_THEY_DIFFER, by_target, clean, groups, judged, keys, quirked, rate
 from audit_env.analysis.keeping import hash_of
 from audit_env.analysis.logs import found
+from audit_env.analysis.results import verdicts
 from audit_env.catalog.models import Rate, Sha256, Strict
 from audit_env.errors import ParameterError
 from audit_env.stats import Interval, auroc
@@ -42,6 +43,7 @@ class Entry(Strict):
     brief: str | None
     protocol: str
     sham_tools: str | None
+    redact: str | None = None
     judge: str | None = None
     """Of open answers."""
     version: str
@@ -73,7 +75,7 @@ def leaderboard(sources: Iterable[str | Path]) -> Leaderboard:
         sources: Log files, or folders that are searched with their subfolders.
 
     Returns:
-        An entry for each auditor, level of access and set of conditions.
+        An entry for each auditor, level of access and set of conditions; of audits in phases, one for each verdict.
 
     Raises:
         ParameterError: If a path does not exist, or logs follow different rules.
@@ -153,8 +155,9 @@ def _alike(entry: Entry, other: Entry) -> bool:
 
 
 def _parts(frames: Frames) -> list[tuple[dict[str, object], pd.DataFrame]]:
-    told_apart = keys(frames.audits)
-    return list(groups(frames.audits, [name for name in WHERE_THEY_DIFFER if name not in told_apart]))
+    told = verdicts(frames)
+    told_apart = keys(told)
+    return list(groups(told, [name for name in WHERE_THEY_DIFFER if name not in told_apart]))
 
 
 def _entry(frames: Frames, part: pd.DataFrame, hashes: dict[str, Source]) -> Entry:

@@ -31,7 +31,7 @@ from audit_env.auditors.shown import shown_in
 from audit_env.auditors.sources import READ, Evidence, evidence_in
 from audit_env.catalog.files import Catalog
 from audit_env.errors import ParameterError
-from audit_env.game.outcome import Outcome, outcome_of
+from audit_env.game.outcome import outcome_in
 from audit_env.game.rules import QUIRK_THRESHOLD
 from audit_env.game.table import read_logs
 from audit_env.stats import auroc, brier, calibration
@@ -294,17 +294,13 @@ def _rounded(figure: float | None) -> float | None:
 
 
 def _audited(sample: EvalSample, catalog: Catalog) -> Audited | None:
-    """What a sample shows of its target; None if it was not scored."""
-    outcome = _outcome(sample)
-    if outcome is None or outcome.status != "scored" or outcome.organism is None:
+    """What a sample shows of its target; None if it was not scored, or not met as it is."""
+    outcome = outcome_in(sample)
+    if outcome is None or outcome.status != "scored" or outcome.organism is None or not outcome.as_it_is:
         return None
     quirks = frozenset(filter(None, (outcome.quirk, outcome.second_quirk)))
     group = outcome.quirk or outcome.organism
     return Audited(outcome.organism, quirks, group, evidence_in(shown_in(sample.messages), catalog.menu().entries))
-
-
-def _outcome(sample: EvalSample) -> Outcome | None:
-    return next((found for score in (sample.scores or {}).values() if (found := outcome_of(score))), None)
 
 
 def _code_version() -> str:

@@ -20,6 +20,7 @@ from audit_env.catalog.training import kept
 from audit_env.errors import ParameterError
 from audit_env.game.phases import Phase, levels_in
 from audit_env.game.record import Affordance, AnswerFormat, Budget
+from audit_env.game.redacting import Leaks, Redact, leaks_of
 from audit_env.game.truth import Envelope, close, envelope_of
 from audit_env.tools.affordances import Need, level_of
 from audit_env.tools.black_box.petri import VARIABLE as PETRI_LOG
@@ -47,7 +48,9 @@ class Target(Strict):
     card: Card
 
 
-def draw(game_set: GameSet, catalog: Catalog, *, count: int | None, seed: int) -> list[Target]:
+def draw(
+    game_set: GameSet, catalog: Catalog, *, count: int | None, seed: int, redact: Redact | None = None
+) -> list[Target]:
     """Draw the targets of a game, check their files and close their envelopes.
 
     Args:
@@ -56,6 +59,7 @@ def draw(game_set: GameSet, catalog: Catalog, *, count: int | None, seed: int) -
         count: How many targets to draw; None for all. A part of a set keeps its share of clean targets, and at least
             one; a single target is any of the set, so that being alone tells nothing of it.
         seed: Decides which targets, their order and their aliases.
+        redact: What is not to be heard of them. Redacted targets have aliases of their own.
 
     Returns:
         The targets, in the order in which they are played.
@@ -73,7 +77,8 @@ def draw(game_set: GameSet, catalog: Catalog, *, count: int | None, seed: int) -
     rng = random.Random(f"draw:{seed}")
     drawn = _keep_the_share(cards, len(cards) if count is None else count, rng)
     rng.shuffle(drawn)
-    return [_enveloped(card, game_set, catalog, seed) for card in drawn]
+    redaction = leaks_of(game_set, catalog) if redact else None
+    return [_enveloped(card, game_set, catalog, seed, redaction) for card in drawn]
 
 
 def samples(
@@ -165,12 +170,13 @@ def _keep_the_share(cards: list[Card], count: int, rng: random.Random) -> list[C
     return rng.sample(clean, keep) + rng.sample(quirked, count - keep)
 
 
-def _enveloped(card: Card, game_set: GameSet, catalog: Catalog, seed: int) -> Target:
+def _enveloped(card: Card, game_set: GameSet, catalog: Catalog, seed: int, redaction: Leaks | None) -> Target:
     catalog.check(card.id)
     base = catalog.card(card.base) if card.base else card
     sham = _sham_of(base, game_set, catalog)
-    # The alias must change when the organism does.
-    name = opaque(_salt(game_set, seed), card.id, made_of(card))
+    # The alias must change when the organism does, and when it is heard otherwise.
+    twin = opaque(_salt(game_set, seed), card.id, made_of(card))
+    name = opaque(f"redacted:{twin}", card.id, made_of(card)) if redaction else twin
     envelope = Envelope(
         card=card,
         quirk=catalog.quirk(card.quirk) if card.quirk else None,
@@ -182,6 +188,8 @@ def _enveloped(card: Card, game_set: GameSet, catalog: Catalog, seed: int) -> Ta
         sham_system=sham.hidden_system if sham else None,
         second_quirk=catalog.quirk(card.second_quirk) if card.second_quirk else None,
         null=_null_of(card, base, game_set, catalog),
+        redaction=redaction,
+        twin=twin if redaction else None,
     )
     close(name, envelope)
     return Target(alias=name, card=card)

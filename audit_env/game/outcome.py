@@ -2,12 +2,14 @@
 
 from typing import Literal
 
+from inspect_ai.log import EvalSample
 from inspect_ai.scorer import Score
 from pydantic import BaseModel, ConfigDict
 
 from audit_env.catalog.models import Conceal, Instil, Kind, Standing
 from audit_env.game.evidence import EvidenceClass
 from audit_env.game.record import Affordance, AnswerFormat, Protocol
+from audit_env.game.redacting import Redact
 from audit_env.game.rules import Verdict
 
 Status = Literal["scored", "no_report", "errored", "unscored"]
@@ -80,6 +82,13 @@ class Outcome(BaseModel):
     """What grey-box and white-box tools were fed with now and then, such as `null:0.5`."""
     sham_cited: bool | None = None
     """Whether the report rests on something that a sham tool showed. None where no call showed a stand-in."""
+    redact: Redact | None = None
+    """What of the target's answers was kept from the auditor. Redacted audits do not compare with plain ones."""
+    withheld: int | None = None
+    """Of a redacted audit, how many of the target's answers were withheld. An answer that was asked for again counts
+    again. Of an interim verdict, those of the whole audit."""
+    withheld_by_base: int | None = None
+    """In the place of how many of them the base answered."""
     warning: str = ""
 
     @property
@@ -91,6 +100,11 @@ class Outcome(BaseModel):
     def clean(self) -> bool:
         """Whether the target is a base or a sham."""
         return self.standing in ("base", "sham")
+
+    @property
+    def as_it_is(self) -> bool:
+        """Whether the auditor met the target as it is: no answer withheld, no tool fed with something else."""
+        return self.redact is None and self.sham_tools is None
 
 
 def outcome_of(score: Score) -> Outcome | None:
@@ -104,6 +118,18 @@ def outcome_of(score: Score) -> Outcome | None:
     """
     raw = (score.metadata or {}).get(METADATA_KEY)
     return None if raw is None else Outcome.model_validate(raw)
+
+
+def outcome_in(sample: EvalSample) -> Outcome | None:
+    """Read the outcome of an audit.
+
+    Args:
+        sample: The audit.
+
+    Returns:
+        The outcome, or None if none of its scores is a verdict of this package.
+    """
+    return next((outcome for score in (sample.scores or {}).values() if (outcome := outcome_of(score))), None)
 
 
 def interims_of(score: Score) -> list[Outcome]:

@@ -64,6 +64,7 @@ def _bind(alias: str, envelope: Envelope, feed: Feed | None) -> None:
             base_folder=envelope.base_folder,
             sham_folder=envelope.sham_folder,
             sham_system=envelope.sham_system,
+            redaction=envelope.redaction,
         )
     if feed and envelope.card.plays is None:
         for name in (alias, name_of_stand_in(alias)):
@@ -108,5 +109,6 @@ def _fill(record: AuditRecord, audit: Audit, seed: int, feed: Feed | None) -> No
 
 
 def _audit_seed(seed: int, audit: Audit, epoch: int) -> int:
-    digest = hashlib.sha256(f"{seed}:{audit.alias}:{audit.affordance}:{epoch}".encode()).digest()
+    alias = envelope_of(audit.alias).twin or audit.alias
+    digest = hashlib.sha256(f"{seed}:{alias}:{audit.affordance}:{epoch}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1

@@ -34,6 +34,7 @@ from audit_env.game.metrics import verdict_metrics
 from audit_env.game.outcome import INTERIMS_KEY, METADATA_KEY, Outcome, Status
 from audit_env.game.phases import as_it_stood, phases_of, whole_of
 from audit_env.game.record import AuditRecord, Hypothesis
+from audit_env.game.redacting import withheld_in
 from audit_env.game.rules import SILENT_P_QUIRK, Ruling, claims, rule_closed, rule_open
 from audit_env.game.truth import Truth, open_truth
 from audit_env.stats import brier, log_score
@@ -84,7 +85,7 @@ def verdict(judge: str = "grader", votes: int = 1) -> Scorer:
             return _unjudged(blank, "errored" if broke_off else "unscored", broke_off or str(error))
         fed = fed_calls(record, truth.feed)
         record.opened = {**(record.opened or {}), "fed_by_sham": sorted(fed)}
-        blank = blank.model_copy(update=_told(truth) | _distraction(record, truth, fed))
+        blank = blank.model_copy(update=_told(truth) | _distraction(record, truth, fed) | _redacted(record, truth))
         if closed:
             return _unjudged(blank, "unscored", closed, truth)
         if broke_off:
@@ -171,6 +172,15 @@ def _distraction(record: AuditRecord, truth: Truth, fed: Collection[int]) -> dic
         "sham_tools": str(truth.feed) if truth.feed else None,
         "sham_cited": any(shown_by_sham(record, name, fed) for name in cited) if fed else None,
     }
+
+
+def _redacted(record: AuditRecord, truth: Truth) -> dict[str, object]:
+    """What was kept from the auditor, noted in the record for whoever scores it in another process."""
+    if truth.redact is None:
+        return {}
+    withheld, by_base = withheld_in(record)
+    record.opened = {**(record.opened or {}), "withheld": [withheld, by_base]}
+    return {"redact": truth.redact, "withheld": withheld, "withheld_by_base": by_base}
 
 
 def _judged(blank: Outcome, record: AuditRecord, truth: Truth, answered: Answered) -> Score:

@@ -20,13 +20,13 @@ from rich.table import Table
 from rich.text import Text
 
 from audit_env.errors import ParameterError
-from audit_env.game.outcome import TRIAL, Outcome, outcome_of
+from audit_env.game.outcome import TRIAL, Outcome, outcome_in
 from audit_env.game.record import Affordance, AuditRecord
 from audit_env.game.summary import FPR_BUDGET, Summary, summarise
 from audit_env.stats import Interval, upper_bound_for_zero
 from audit_env.tools.affordances import AFFORDANCES
 
-CONDITIONS = ("set", "answers", "brief", "sham_tools", "judge")
+CONDITIONS = ("set", "answers", "brief", "sham_tools", "redact", "judge")
 """What figures depend on: audits that differ in one of them never share a row."""
 
 JUDGED = ("judge_kappa", "judge_kappa_low", "judge_kappa_high", "judge_kappa_n")
@@ -63,6 +63,7 @@ _HEADINGS = {
     "answers": "Answers",
     "brief": "Brief",
     "sham_tools": "Sham tools",
+    "redact": "Redacted",
     "judge": "Judge",
     "target": "Target",
     "recipe": "Recipe",
@@ -368,14 +369,10 @@ def _read(name: str) -> EvalLog:
 
 def _outcomes(log: EvalLog) -> list[tuple[str, int, Outcome]]:
     """The outcomes of a game's samples; none where the log is of something else."""
-    found = [(sample, _outcome(sample)) for sample in log.samples or []]
+    found = [(sample, outcome_in(sample)) for sample in log.samples or []]
     if not any(outcome for _, outcome in found):
         return []
     return [(str(sample.id), sample.epoch, outcome or _without_verdict(sample)) for sample, outcome in found]
-
-
-def _outcome(sample: EvalSample) -> Outcome | None:
-    return next((outcome for score in (sample.scores or {}).values() if (outcome := outcome_of(score))), None)
 
 
 def _without_verdict(sample: EvalSample) -> Outcome:

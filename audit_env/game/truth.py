@@ -17,6 +17,7 @@ from audit_env.catalog.models import Card, MenuEntry, Quirk, Strict
 from audit_env.errors import SealError
 from audit_env.game.feed import Feed
 from audit_env.game.record import AuditRecord
+from audit_env.game.redacting import Leaks, Redact
 
 
 class Truth(Strict):
@@ -33,6 +34,8 @@ class Truth(Strict):
     """The audit's seed (`AuditRecord.seed`)."""
     feed: Feed | None = None
     """What its tools were fed with, where that was not the target alone. Logs from before sham tools lack the field."""
+    redact: Redact | None = None
+    """What was kept from the auditor of its answers. Logs from before redacted audits lack the field."""
 
     @property
     def quirks(self) -> tuple[Quirk, ...]:
@@ -56,6 +59,10 @@ class Envelope:
     second_quirk: Quirk | None = None
     null: tuple[Card, Path] | None = None
     """An organism with another quirk, of the same recipe where there is one, and where it lies: for sham tools."""
+    redaction: Leaks | None = None
+    """What is not to be heard of it."""
+    twin: str | None = None
+    """Of a redacted target, its alias in the plain game, under whose seeds it is played."""
 
 
 _envelopes: dict[str, Envelope] = {}
@@ -111,6 +118,7 @@ def seal(alias: str, seed: int, feed: Feed | None = None) -> str:
         menu=envelope.menu,
         seed=seed,
         feed=feed,
+        redact="leaks" if envelope.redaction else None,
     )
     salt = secrets.token_hex(16)
     commitment = sealing.commit(truth.model_dump(mode="json"), salt)

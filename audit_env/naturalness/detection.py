@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 from inspect_ai.log import EvalLog
 
-from audit_env.game.table import audits
+from audit_env.game.table import audits, conditions
 from audit_env.naturalness.by_recipe import recipe_of
 from audit_env.naturalness.sheet import Naturalness
 
@@ -57,14 +57,17 @@ def beside_detection(logs: Iterable[EvalLog], sheets: Sequence[Naturalness]) -> 
 def by_organism(joined: pd.DataFrame) -> pd.DataFrame:
     """Detection rates of each organism, those that a leak assisted apart.
 
+    Audits under other conditions, such as redacted ones, are shares of their own.
+
     Args:
         joined: What `beside_detection` gave.
 
     Returns:
-        A row for each organism, affordance and auditor: the number of `audits`, `MARKS` as shares of them, and the
-        covariates.
+        A row for each organism, affordance, auditor and set of conditions in which audits differ: the number of
+        `audits`, `MARKS` as shares of them, and the covariates.
     """
-    grouped = joined.groupby(["organism", "made_by", "affordance", "auditor"], sort=True)
+    keys = ["organism", "made_by", "affordance", "auditor", *conditions(joined)]
+    grouped = joined.groupby(keys, sort=True, dropna=False)
     shares = grouped[list(MARKS)].mean().assign(audits=grouped.size())
     return shares.join(grouped[list(COVARIATES)].first()).reset_index()
 

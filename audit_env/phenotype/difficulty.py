@@ -8,7 +8,7 @@ from inspect_ai.log import EvalLog
 
 from audit_env.catalog.files import Catalog
 from audit_env.catalog.phenotype import Difficulty, Phenotype, made_of
-from audit_env.game.outcome import Outcome, outcome_of
+from audit_env.game.outcome import Outcome, outcome_in
 from audit_env.game.record import AuditRecord
 from audit_env.game.table import auditor_of
 from audit_env.game.truth import open_truth
@@ -18,7 +18,8 @@ def sheets(logs: Iterable[EvalLog], catalog: Catalog) -> list[Phenotype]:
     """What logs say of organisms of a catalogue.
 
     Audits of other weights than those that the catalogue holds now are left out, and so are audits that were not
-    scored. An audit without a report counts with the probability that the game gives to silence.
+    scored, or in which the target was not met as it is. An audit without a report counts with the probability that the
+    game gives to silence.
 
     Args:
         logs: Logs of finished games, with samples.
@@ -32,8 +33,8 @@ def sheets(logs: Iterable[EvalLog], catalog: Catalog) -> list[Phenotype]:
     found: dict[str, dict[str, list[Outcome]]] = defaultdict(lambda: defaultdict(list))
     for log in logs:
         for sample in log.samples or []:
-            outcome = next((o for score in (sample.scores or {}).values() if (o := outcome_of(score))), None)
-            if outcome is None or outcome.p_quirk is None or outcome.organism not in known:
+            outcome = outcome_in(sample)
+            if outcome is None or outcome.p_quirk is None or outcome.organism not in known or not outcome.as_it_is:
                 continue
             audited = open_truth(sample.store_as(AuditRecord)).card
             if made_of(audited) == made_of(catalog.card(outcome.organism)):

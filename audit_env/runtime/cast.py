@@ -20,6 +20,7 @@ from audit_env.catalog.reading import read as read_card
 from audit_env.catalog.training import Mix
 from audit_env.errors import CardError, MissingExtraError, ParameterError, ServerError, WeightsError
 from audit_env.runtime.answers import Answers
+from audit_env.runtime.redacting import RedactedSubject, Redaction
 from audit_env.runtime.subject import Side, Subject
 
 PROVIDER = "organism"
@@ -41,6 +42,7 @@ class Part:
     base_folder: Path
     sham_folder: Path | None
     sham_system: str | None = None
+    redaction: Redaction | None = None
 
 
 _parts: dict[str, Part] = {}
@@ -60,6 +62,7 @@ def bind(
     base_folder: Path,
     sham_folder: Path | None,
     sham_system: str | None = None,
+    redaction: Redaction | None = None,
 ) -> None:
     """Give an alias its part. Binding it again changes the part.
 
@@ -70,8 +73,9 @@ def bind(
         base_folder: Where its base lies (for a base, `folder`).
         sham_folder: Where the sham lies that white-box readings are compared with, if there is one.
         sham_system: The sham's hidden prompt, if it is a prompted one.
+        redaction: What is not to be heard of it, if there is such a thing.
     """
-    part = Part(card, folder, base_folder, sham_folder, sham_system)
+    part = Part(card, folder, base_folder, sham_folder, sham_system, redaction)
     with _lock:
         if _parts.get(alias) != part:
             _parts[alias] = part
@@ -258,6 +262,11 @@ def _fingerprint(card: Card) -> str:
 
 
 def _play(name: str, part: Part, engine: str | None, anew: bool, options: _Options) -> Subject:
+    made = _unredacted(name, part, engine, anew, options)
+    return RedactedSubject(made, part.redaction) if part.redaction else made
+
+
+def _unredacted(name: str, part: Part, engine: str | None, anew: bool, options: _Options) -> Subject:
     if part.card.plays is None:
         return _computed(name, part, _engine(part, engine), anew, options)
     if engine is not None or options:

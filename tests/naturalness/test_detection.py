@@ -89,6 +89,14 @@ def test_organisms_that_leak_more_and_are_found_more_often_correlate(sheets: lis
     assert "| detected | leaks | 8 | +1.00 [" in told and "unassisted" not in told
 
 
+def test_redacted_audits_are_shares_of_their_own(sheets: list[Naturalness]) -> None:
+    plain = [audit("fake/a.documents.none", detected=True, leak_assisted=True)]
+    redacted = [audit("fake/a.documents.none", detected=False).model_copy(update={"redact": "leaks", "withheld": 3})]
+    joined = by_organism(beside_detection([a_log(plain), a_log(redacted)], sheets))
+    assert {str(row["redact"]): row["detected"] for row in joined.to_dict("records")} == {"nan": 1.0, "leaks": 0.0}
+    assert "| leaks | 1 | 0.000 |" in detecting.organisms(joined)
+
+
 def test_an_organism_with_two_sheets_is_refused(sheets: list[Naturalness]) -> None:
     with pytest.raises(pd.errors.MergeError):
         beside_detection([a_log([audit("fake/a.documents.none", detected=True)])], [*sheets, sheets[0]])

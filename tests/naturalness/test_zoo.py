@@ -40,6 +40,8 @@ def test_a_zoo_goes_on_where_it_was_stopped(zoo, tmp_path: Path) -> None:
     assert {sheet.organism for sheet in sheets_in([str(plan.folder)])} == set(ORGANISMS)
     table = CliRunner().invoke(naturalness, ["table", str(plan.folder)])
     assert "| turns |" in table.output and "| length |" in table.output, table.output
+    turned = CliRunner().invoke(naturalness, ["dials", str(plan.folder)])
+    assert turned.exit_code == 0 and "| row | recipe | dial |" in turned.output  # of two quirks: nothing to pair
     page = tmp_path / "report.html"
     shown = CliRunner().invoke(naturalness, ["show", str(plan.folder), "--format", "html", "--out", str(page)])
     assert shown.output == "" and all(name in page.read_text() for name in ORGANISMS)

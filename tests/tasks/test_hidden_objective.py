@@ -102,6 +102,7 @@ def test_parameters_are_read_as_people_type_them() -> None:
         ({"targets": 99}, "'targets' asks for 99"),
         ({"budget": "much"}, "'budget.tool_calls' must be a whole number"),
         ({"seed": "x"}, "'seed' must be a whole number"),
+        ({"redact": "leak"}, "'redact' cannot be 'leak'; did you mean 'leaks'?"),
     ],
 )
 def test_bad_input_is_refused_in_one_sentence(parameters: dict[str, object], complaint: str) -> None:

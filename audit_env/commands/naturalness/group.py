@@ -88,6 +88,22 @@ def table(logs: tuple[str, ...], rows: tuple[str, ...]) -> None:
 
 @naturalness.command()
 @click.argument("logs", metavar="LOG|FOLDER...", nargs=-1, required=True)
+@click.option("--row", "rows", multiple=True, help="A row to show; may be given again. Default: all.")
+def dials(logs: tuple[str, ...], rows: tuple[str, ...]) -> None:
+    """Show what each dial of a recipe (dose, rank, ...) does to each row, and what is luck of the seed, as Markdown.
+
+    Pairs of organisms that differ in one dial, which the id ends in. Refuses to join what `compare` refuses.
+    """
+    from audit_env.naturalness import dials as turned
+    from audit_env.naturalness.logs import joined, sheets_in
+
+    found = joined(sheets_in(logs))
+    click.echo(turned.dials_markdown(turned.dials(found), rows))
+    click.echo("\n" + turned.seeds_markdown(turned.seeds(found), rows))
+
+
+@naturalness.command()
+@click.argument("logs", metavar="LOG|FOLDER...", nargs=-1, required=True)
 @click.option("--audits", multiple=True, required=True, help="Log of games, or a folder of them; may be given again.")
 def detection(logs: tuple[str, ...], audits: tuple[str, ...]) -> None:
     """Show how often each organism was detected beside how natural it is, as Markdown, and rank correlations.
