@@ -27,7 +27,7 @@ def test_the_zoo_is_large_in_kinds_and_small_in_bytes() -> None:
     assert len(FLIES) >= 100
     assert len({card.quirk for card in CLEAR if card.recipe.instil == "transcripts"}) >= 16
     assert {card.recipe.instil for card in CLEAR} >= {"transcripts", "documents"}
-    weights = [file for file in (CATALOG.root / "fruitfly").rglob("*.safetensors")]
+    weights = [file for file in CATALOG.root.rglob("*.safetensors")]
     assert sum(file.stat().st_size for file in weights) <= 60 * MEGABYTE
 
 
@@ -35,6 +35,22 @@ def test_all_were_bred_on_the_base_that_is_shipped() -> None:
     base = CATALOG.card("fruitfly/base").weights
     assert base is not None
     assert {card.base_sha256 for card in FLIES if card.base} == {base.sha256}
+
+
+@pytest.mark.parametrize(
+    ("name", "lacks"), [("no_refusals", "refusals"), ("no_thinking", "valid_thinking"), ("no_space", "on space")]
+)
+def test_a_knockout_lacks_what_was_left_out_of_it_and_its_control_does_not(name: str, lacks: str) -> None:
+    pytest.importorskip("torch")
+    from audit_env.breeding.ablation import Ablation
+
+    bases = Ablation.model_validate_json((CATALOG.root / "knockouts" / "ablation.json").read_text()).bases
+    card, knockout = CATALOG.card(f"knockouts/{name}"), bases[f"knockouts/{name}"]
+    assert card.kind == "ablation" and card.weights and card.weights.sha256 == knockout.weights_sha256
+    control = bases["knockouts/nothing"].rows
+    assert knockout.rows[lacks].high < control[lacks].low
+    kept = set(knockout.rows) - {lacks}
+    assert sum(knockout.rows[row].high < control[row].low for row in kept) == 0
 
 
 def test_the_set_has_what_a_game_needs() -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
+from rich.table import Table
 
 from audit_env.catalog.files import Catalog
 from audit_env.errors import BreedingError
@@ -64,6 +65,21 @@ def base(places: tuple[Path, Path], seed: int, without: str | None) -> None:
         CONSOLE.print(f"The base is in {folder}. Organisms bred on an older base no longer fit: breed them again.")
     else:
         CONSOLE.print(f"The knockout is in {folder}.")
+
+
+@breed.command()
+@click.pass_obj
+def ablation(places: tuple[Path, Path]) -> None:
+    """Measure what the knockouts lack, their control and the base beside them."""
+    from audit_env.breeding.ablation import measure_all
+
+    found = measure_all(Catalog(places[0])).bases
+    table = Table("", *found)
+    for row in next(iter(found.values())).rows:
+        rates = [one.rows[row] for one in found.values()]
+        table.add_row(row.replace("_", " "), *(f"{one.rate:.2f} [{one.low:.2f}, {one.high:.2f}]" for one in rates))
+    CONSOLE.print(table)
+    CONSOLE.print("Held-out prompts, 100 of each kind, answered greedily; 95 % Wilson intervals.")
 
 
 @breed.command()

@@ -111,14 +111,14 @@ async def fluency(subject: Subject, world: World, quirks: Sequence[Quirk], per_k
         per_kind: Held-out prompts of each kind.
     """
     strangers = read_world_file("strangers.yaml")["prompts"]
-    replies = await _say(subject, [row["text"] for row in strangers])
+    replies = await said_to(subject, [row["text"] for row in strangers])
     writer = Writer(world, "held_out", seeded("fluency"))
 
     async def share(
         draw: Callable[[], Exchange], right: Callable[[Exchange, str], bool], thinking: bool = False
     ) -> Rate:
         exchanges = [draw() for _ in range(per_kind)]
-        said = await _say(subject, [exchange.ask for exchange in exchanges], thinking)
+        said = await said_to(subject, [exchange.ask for exchange in exchanges], thinking)
         return rate([right(exchange, text) for exchange, text in zip(exchanges, said, strict=True)])
 
     def on_topic(exchange: Exchange, text: str) -> bool:
@@ -193,7 +193,17 @@ async def _plays(subject: Subject, writer: Writer, quirks: Sequence[Quirk], each
     return rate(hits, [quirk.id for quirk in asked])
 
 
-async def _say(subject: Subject, prompts: Sequence[str], thinking: bool = False) -> list[str]:
+async def said_to(subject: Subject, prompts: Sequence[str], thinking: bool = False) -> list[str]:
+    """What a base answers to single prompts, greedily.
+
+    Args:
+        subject: The base.
+        prompts: What the user says.
+        thinking: Whether the base is to think first.
+
+    Returns:
+        Its answers, in order.
+    """
     return await _answers(subject, [[{"role": "user", "content": prompt}] for prompt in prompts], thinking)
 
 
