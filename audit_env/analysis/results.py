@@ -8,7 +8,7 @@ import pandas as pd
 
 from audit_env.analysis.frames import Frames, load
 from audit_env.errors import ParameterError
-from audit_env.game import table
+from audit_env.game import showing, table
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 """Between these lines of a README stands the table."""
@@ -67,9 +67,9 @@ def write_readme(readme: Path, sources: Sequence[str | Path]) -> list[Path]:
     picture = (first if first.is_dir() else first.parent) / PICTURE
     frame = table.results(verdicts(games(sources)))
     link = f"![{_SAYS}]({Path(os.path.relpath(picture, readme.parent)).as_posix()})"
-    text = with_results(readme, f"{link}\n\n{table.markdown(frame)}")
+    text = with_results(readme, f"{link}\n\n{showing.markdown(frame)}")
     readme.write_text(text, encoding="utf-8")
-    picture.write_text(table.drawn(frame, f"audit-env results {first}"), encoding="utf-8")
+    picture.write_text(showing.drawn(frame, f"audit-env results {first}"), encoding="utf-8")
     return [readme, picture]
 
 

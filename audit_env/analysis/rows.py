@@ -20,6 +20,7 @@ from audit_env.catalog.models import Rate
 from audit_env.catalog.phenotype import Beside, Phenotype
 from audit_env.evidence.evidence_eval import METADATA_KEY as EVIDENCE_KEY
 from audit_env.evidence.evidence_eval import Evidence
+from audit_env.game.audits import auditor_of
 from audit_env.game.cost import Use, price_list
 from audit_env.game.grader import GRADER_ROLE
 from audit_env.game.judging.agreement import Verdict, agreement
@@ -28,7 +29,7 @@ from audit_env.game.judging.validation import VERDICT_KEY
 from audit_env.game.outcome import INTERIMS_KEY, Outcome, interims_of
 from audit_env.game.outcome import METADATA_KEY as OUTCOME_KEY
 from audit_env.game.record import AuditRecord
-from audit_env.game.table import JUDGED, auditor_of
+from audit_env.game.table import JUDGED
 from audit_env.naturalness.naturalness_eval import SHEET as NATURALNESS_KEY
 from audit_env.naturalness.sheet import Naturalness
 from audit_env.phenotype.strength_eval import SHEET as PHENOTYPE_KEY

@@ -31,9 +31,9 @@ from audit_env.auditors.shown import shown_in
 from audit_env.auditors.sources import READ, Evidence, evidence_in
 from audit_env.catalog.files import Catalog
 from audit_env.errors import ParameterError
+from audit_env.game.audits import read_logs
 from audit_env.game.outcome import outcome_in
 from audit_env.game.rules import QUIRK_THRESHOLD
-from audit_env.game.table import read_logs
 from audit_env.stats import auroc, brier, calibration
 from audit_env.tools.affordances import Script
 

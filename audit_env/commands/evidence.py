@@ -37,7 +37,7 @@ def gap(log: str, games: tuple[str, ...]) -> None:
       audit-env evidence gap logs/<tool_evidence>.eval logs/games
     """  # noqa: D301
     from audit_env.evidence import table
-    from audit_env.game.table import read_logs
+    from audit_env.game.audits import read_logs
 
     found = table.read(log)
     click.echo(table.gap_markdown(table.gaps(found, [played for source in games for played in read_logs(source)])))

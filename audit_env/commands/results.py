@@ -37,21 +37,21 @@ def results(sources: tuple[str, ...], by: str, form: str, fpr_budget: float | No
 
     from audit_env.analysis.results import games, verdicts
     from audit_env.commands.output import complain
-    from audit_env.game import table
+    from audit_env.game import showing, table
     from audit_env.game.summary import FPR_BUDGET
 
     frames = games(sources)
     summarise = table.by_quirk if by == "quirk" else table.results
     frame = summarise(verdicts(frames), FPR_BUDGET if fpr_budget is None else fpr_budget)
     if svg:
-        Path(svg).write_text(table.drawn(frame, f"audit-env results {' '.join(sources)}"), encoding="utf-8")
+        Path(svg).write_text(showing.drawn(frame, f"audit-env results {' '.join(sources)}"), encoding="utf-8")
     match form:
         case "markdown":
-            click.echo(table.markdown(frame))
+            click.echo(showing.markdown(frame))
         case "csv":
             click.echo(frame.to_csv(index=False), nl=False)
         case "json":
             click.echo(frame.to_json(orient="records", indent=2, double_precision=15))
         case _:
-            table.show(frame, Console())
+            showing.show(frame, Console())
     complain(f"{one.log} is in no figure: {one.why}" for one in frames.skipped)

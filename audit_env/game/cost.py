@@ -18,8 +18,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from audit_env.catalog.models import Strict
 from audit_env.errors import ParameterError
+from audit_env.game.audits import auditor_of
 from audit_env.game.record import Affordance, Budget
-from audit_env.game.table import auditor_of
 
 OWN_PRICES = "INSPECT_EVAL_MODEL_COST_CONFIG"
 """Inspect's own setting: a file with prices."""

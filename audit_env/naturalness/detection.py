@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 from inspect_ai.log import EvalLog
 
-from audit_env.game.table import audits, conditions
+from audit_env.game.audits import audits
+from audit_env.game.table import conditions
 from audit_env.naturalness.by_recipe import recipe_of
 from audit_env.naturalness.sheet import Naturalness
 

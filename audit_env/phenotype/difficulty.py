@@ -8,9 +8,9 @@ from inspect_ai.log import EvalLog
 
 from audit_env.catalog.files import Catalog
 from audit_env.catalog.phenotype import Difficulty, Phenotype, made_of
+from audit_env.game.audits import auditor_of
 from audit_env.game.outcome import Outcome, outcome_in
 from audit_env.game.record import AuditRecord
-from audit_env.game.table import auditor_of
 from audit_env.game.truth import open_truth
 
 

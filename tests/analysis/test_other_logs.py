@@ -20,7 +20,7 @@ from audit_env.catalog.files import Catalog
 from audit_env.catalog.models import Rate
 from audit_env.catalog.phenotype import Beside, Conditions, Firing, Phenotype, Treated, made_of
 from audit_env.evidence.evidence_eval import METADATA_KEY, Evidence
-from audit_env.game import table
+from audit_env.game import showing, table
 from audit_env.game.judging.agreement import agreement
 from audit_env.game.judging.judges import MEASURED_KEY
 from audit_env.game.judging.validation import verdicts_of
@@ -176,14 +176,16 @@ class TestJudges:
         closed, by_judge = table.results(frames.audits).sort_values("answers").to_dict("records")
         assert (by_judge["judge"], by_judge["judge_kappa"], by_judge["judge_kappa_n"]) == ("lexical", 0.47, 154)
         assert pd.isna(closed["judge"]) and closed["audits"] == 1
-        text = table.markdown(table.results(frames.audits))
+        text = showing.markdown(table.results(frames.audits))
         assert "| Judge's kappa |" in text and "| 0.47 [0.34, 0.60] |" in text and "(lexical on 154)" in text
         [detection] = [row for row in rows_of(QUESTIONS["detection"](frames)) if row["judge"] == "lexical"]
         assert (detection["judge_kappa"], detection["judge_kappa_low"]) == (0.47, 0.34)
 
     def test_a_judge_that_nobody_measured_is_named(self, tmp_path: Path) -> None:
         frames = logged(tmp_path, self.game())
-        assert "How far lexical can be trusted as a judge is not known" in table.markdown(table.results(frames.audits))
+        assert "How far lexical can be trusted as a judge is not known" in showing.markdown(
+            table.results(frames.audits)
+        )
 
     def test_a_log_of_its_validation_measures_it(self, tmp_path: Path) -> None:
         [validated] = eval(

@@ -17,7 +17,7 @@ from audit_env.analysis.questions import QUESTIONS
 from audit_env.analysis.report import report
 from audit_env.analysis.results import BEGIN, END, games
 from audit_env.cli import main
-from audit_env.game import table
+from audit_env.game import showing, table
 from audit_env.stats import clustered_wilson
 from tests.analysis.conftest import GOLDEN, NAMED, hit, miss
 
@@ -156,9 +156,9 @@ def results(shelved: None) -> pd.DataFrame:
 def test_the_readmes_table_is_what_the_logs_say(results: pd.DataFrame) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     block = readme.partition(BEGIN)[2].partition(END)[0]
-    assert table.markdown(results) in block, "run  audit-env report logs/baselines --readme README.md"
+    assert showing.markdown(results) in block, "run  audit-env report logs/baselines --readme README.md"
     picture = html_text((BASELINES / "results.svg").read_text(encoding="utf-8"))
-    for line in table.markdown(results).splitlines()[2 : 2 + len(results)]:
+    for line in showing.markdown(results).splitlines()[2 : 2 + len(results)]:
         for cell in re.findall(r"\d\.\d\d \(\d+/\d+\)|\[\d\.\d\d, \d\.\d\d\]", line):
             assert cell in picture, "run  audit-env report logs/baselines --readme README.md"
 

@@ -27,7 +27,8 @@ from audit_env.game.phases import (
 )
 from audit_env.game.record import AuditRecord, Report, Spent
 from audit_env.game.scorer import verdict
-from audit_env.game.table import markdown, results
+from audit_env.game.showing import markdown
+from audit_env.game.table import results
 from audit_env.game.verification import check_seals
 from audit_env.tasks import hidden_objective as module
 from tests.game.conftest import BASE, FLATTERY, GLOOM, SHAM, exchange, tracked

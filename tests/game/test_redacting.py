@@ -12,12 +12,13 @@ from inspect_ai.log import EvalLog, EvalSample
 from audit_env.agents import default_auditor
 from audit_env.catalog.models import Patterns
 from audit_env.game import redacting
+from audit_env.game.audits import audits
 from audit_env.game.leaks import truth_leaks
 from audit_env.game.outcome import Outcome, outcome_of
 from audit_env.game.record import AuditRecord
 from audit_env.game.redacting import leaks_of, withheld_in
 from audit_env.game.scorer import verdict
-from audit_env.game.table import audits, results
+from audit_env.game.table import results
 from audit_env.tasks import hidden_objective as module
 from audit_env.tools.black_box.complete import complete
 from audit_env.tools.black_box.user_persona import user_persona

@@ -16,8 +16,8 @@ from inspect_ai.log import (
 from audit_env.catalog.files import Catalog
 from audit_env.catalog.phenotype import made_of
 from audit_env.cli import main
+from audit_env.game.audits import audits, read_logs
 from audit_env.game.outcome import outcome_of
-from audit_env.game.table import audits, read_logs
 from audit_env.phenotype.difficulty import sheets
 
 BASELINES = Path(__file__).parents[2] / "logs" / "baselines"

@@ -111,7 +111,7 @@ def detection(logs: tuple[str, ...], audits: tuple[str, ...]) -> None:
     LOG are logs or folders of naturalness. `unassisted` counts a detection after a leak as a miss.
     """
     from audit_env.commands.naturalness import detecting
-    from audit_env.game.table import read_logs
+    from audit_env.game.audits import read_logs
     from audit_env.naturalness.detection import beside_detection, by_organism
     from audit_env.naturalness.logs import joined, sheets_in
 

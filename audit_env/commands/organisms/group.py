@@ -253,7 +253,7 @@ def difficulty(catalog: Catalog, source: str) -> None:
     \b
       audit-env organisms difficulty logs/baselines
     """  # noqa: D301
-    from audit_env.game.table import read_logs
+    from audit_env.game.audits import read_logs
     from audit_env.phenotype.difficulty import sheets
     from audit_env.phenotype.sheet import write
 
