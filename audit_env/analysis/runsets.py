@@ -5,20 +5,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Self
 
 import yaml
 from inspect_ai import Task, eval_set
 from inspect_ai._eval.loader import solver_from_spec
 from inspect_ai.solver import SolverSpec
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from audit_env.analysis.frames import load
 from audit_env.catalog.files import Catalog
 from audit_env.catalog.models import Strict
 from audit_env.errors import AuditEnvError, ParameterError
-from audit_env.game.budget import budget_for
+from audit_env.game.budget import budget_for, together
 from audit_env.game.cost import before_a_run
+from audit_env.game.phases import each_access, levels_in
 from audit_env.tools.affordances import AFFORDANCES
 
 _NOBODY = "none"
@@ -54,10 +55,10 @@ class RunSet(Strict):
     @field_validator("affordances")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            if name not in AFFORDANCES:
-                raise ValueError(f"there is no level '{name}': use {', '.join(AFFORDANCES)}")
-        return names
+        try:
+            return tuple(each_access(names, AFFORDANCES))
+        except ParameterError as error:
+            raise ValueError(str(error)) from error
 
     @field_validator("auditors")
     @classmethod
@@ -66,6 +67,17 @@ class RunSet(Strict):
         if len(set(names)) < len(names):
             raise ValueError("two auditors have one name: their logs would lie in one folder")
         return auditors
+
+    @model_validator(mode="after")
+    def _can_play(self) -> Self:
+        phased = next((name for name in self.affordances if len(levels_in(name)) > 1), None)
+        scripts = [auditor.name for auditor in self.auditors if auditor.model == _NOBODY]
+        if phased and scripts:
+            raise ValueError(
+                f"auditor '{scripts[0]}' is a script and gives no interim verdict, so that it cannot play '{phased}': "
+                "give it a model, or put the phases into a run set of their own"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -100,7 +112,8 @@ def read(path: str | Path) -> RunSet:
         return RunSet.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
     except ValidationError as error:
         first = error.errors()[0]
-        raise ParameterError(f"'{path}', field '{'.'.join(map(str, first['loc']))}': {first['msg']}.") from error
+        field = ".".join(map(str, first["loc"])) or "affordances"
+        raise ParameterError(f"'{path}', field '{field}': {first['msg'].removesuffix('.')}.") from error
     except (OSError, yaml.YAMLError) as error:
         raise ParameterError(f"'{path}' cannot be read as a run set ({str(error).splitlines()[0]}).") from error
 
@@ -120,11 +133,11 @@ def foreseen(run_set: RunSet, recorded: str | Path | None, catalog: Catalog | No
         CardError: If there is no such game set.
     """
     known = catalog or Catalog()
-    whole = {name: len(known.game_set(name).targets) for name in run_set.sets}
+    whole = {name: len(known.of_set(name).game_set(name).targets) for name in run_set.sets}
     targets = sum(min(run_set.targets or size, size) for size in whole.values())
     each = targets * len(run_set.seeds) * run_set.epochs
     times = _times(recorded) if recorded else {}
-    budgets = {level: budget_for(level, None) for level in run_set.affordances}
+    budgets = {name: together(budget_for(level, None) for level in levels_in(name)) for name in run_set.affordances}
     made = []
     for auditor in run_set.auditors:
         seconds = [times.get((_shown(auditor), level)) for level in run_set.affordances]

@@ -118,6 +118,26 @@ class Catalog:
         """
         return self._once("set", str(name_or_path), self._read_set)
 
+    def of_set(self, name_or_path: str | Path) -> "Catalog":
+        """The catalogue that a game set is played from.
+
+        Args:
+            name_or_path: The set, as `game_set` takes it.
+
+        Returns:
+            This catalogue, or the one that the set's file names.
+        """
+        if not _is_path(str(name_or_path)):
+            return self
+        path = Path(name_or_path)
+        named = read(path, GameSet).organisms
+        if named is None:
+            return self
+        root = (path.parent / named).resolve()
+        if not root.is_dir():
+            raise CardError(f"{field_at(path, 'organisms')} names '{named}', and there is no such folder; put it back.")
+        return Catalog(root)
+
     def family(self, family_id: str) -> FamilySheet:
         """What is publicly known about a family."""
         return self._once("family", family_id, self._read_family)
@@ -244,7 +264,7 @@ class Catalog:
         return Menu(entries=tuple(sorted(entries, key=_shuffled)), none_of_these=file.none_of_these)
 
     def _read_set(self, name_or_path: str) -> GameSet:
-        if "/" in name_or_path or name_or_path.endswith((".yaml", ".yml")):
+        if _is_path(name_or_path):
             path = Path(name_or_path)
             game_set = read(path, GameSet)
         else:
@@ -322,6 +342,11 @@ class Catalog:
         if key not in self._read:
             self._read[key] = reader(name)
         return self._read[key]  # type: ignore[return-value]  # the kind fixes the type
+
+
+def _is_path(name: str) -> bool:
+    """Whether a game set is named by its file, which lies elsewhere."""
+    return "/" in name or name.endswith((".yaml", ".yml"))
 
 
 def _must_know(kind: str, name: str, valid: list[str], path: Path | None = None, *loc: int | str) -> None:

@@ -357,6 +357,8 @@ class GameSet(Strict):
     targets: tuple[OrganismId, ...] = Field(min_length=1)
     reference_sham: OrganismId | None = None
     """A sham handed to white-box auditors as the null of every reading. Never a target."""
+    organisms: str | None = None
+    """Folder of the catalogue that all of these lie in, seen from the set's file. By default the one that is used."""
 
     @model_validator(mode="after")
     def _reference_is_no_target(self) -> Self:

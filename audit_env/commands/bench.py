@@ -36,6 +36,9 @@ def run(runs: Path, logs: Path, recorded: str, dry_run: bool, yes: bool, display
       auditors:
         - {name: scripted, solver: agents/scripted.py@scripted}
         - {name: claude, model: anthropic/claude-sonnet-4-5}
+
+    A level such as black_box-then-white_box is played in phases, by models: each verdict has a row of its own in tables
+    and leaderboard. Scripts play single levels.
     """  # noqa: D301
     from audit_env.analysis import runsets
     from audit_env.commands.output import console, table

@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from platformdirs import user_state_path
 
+from audit_env.sessions.clock import CLOSES
 from audit_env.sessions.errors import SessionError
 
 FOLDER_VARIABLE = "AUDIT_ENV_SESSIONS_DIR"
@@ -194,7 +195,7 @@ class Journal:
             )
         return Turn(row[0], json.loads(row[1]), *row[2:6])
 
-    def put(self, seat: Seat, who: str, tool: str, arguments: dict[str, Any]) -> None:
+    def put(self, seat: Seat, who: str, tool: str, arguments: dict[str, Any], since: int | None = None) -> None:
         """Put a turn behind all others, for the game to take.
 
         Args:
@@ -202,12 +203,18 @@ class Journal:
             who: Who makes it.
             tool: The tool that is called.
             arguments: Its arguments.
+            since: Of a verdict, the number of turns that its player had seen: if anybody put one since then, this one
+                is not put.
 
         Raises:
-            SessionError: If the game goes on elsewhere.
+            SessionError: If the game goes on elsewhere, or somebody else's verdict came first.
         """
         with self._open() as base:
+            # From here on nobody else writes: of two verdicts in one moment, one is the first.
+            base.execute("BEGIN IMMEDIATE")
             self._is_current(base, seat)
+            if since is not None:
+                self._is_first(base, seat, since)
             base.execute(
                 "INSERT INTO turn SELECT ?, ?, coalesce(max(number) + 1, 0), NULL, ?, ?, NULL, NULL, ?, ? FROM turn "
                 "WHERE key = ? AND attempt = ?",
@@ -375,6 +382,18 @@ class Journal:
         ).fetchone()
         if sitting != seat.sitting:
             raise SessionError("This game goes on elsewhere: it was taken up again after it began here.")
+
+    @staticmethod
+    def _is_first(base: sqlite3.Connection, seat: Seat, since: int) -> None:
+        turns = base.execute(
+            "SELECT who, tool FROM turn WHERE key = ? AND attempt = ? AND number >= ? ORDER BY number",
+            (seat.key, seat.attempt, since),
+        )
+        if before := next((who for who, tool in turns if tool in CLOSES), None):
+            raise SessionError(
+                f"{before} has just handed in a verdict, and one is all that counts: yours was not sent. It is kept in "
+                "the form, should the other one be refused."
+            )
 
     @staticmethod
     def _played(base: sqlite3.Connection, seat: Seat, seconds: float) -> None:

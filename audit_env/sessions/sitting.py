@@ -10,6 +10,7 @@ from audit_env.game.phases import phases_of, verdict_due, verdicts_in
 from audit_env.game.record import AuditRecord
 from audit_env.sessions.errors import SessionError
 from audit_env.sessions.person import CLOCK, PersonAPI
+from audit_env.tools.accounting import what_is_left
 from audit_env.tools.reporting import verdict_tool
 
 
@@ -36,7 +37,7 @@ async def audit_in_person(state: AgentState) -> AgentState:
             await _phase(state, model, record)
             if record.report is None:
                 state.messages.append(ChatMessageUser(content=brief_phase(record)))
-        model.api.take_leave(state.messages[-1].text)
+        model.api.take_leave(state.messages[-1].text.removesuffix(what_is_left(record)).rstrip())
     return state
 
 

@@ -14,7 +14,7 @@ from inspect_ai.log import list_eval_logs, read_eval_log, write_eval_log
 from audit_env.analysis import leaderboard, load, runsets
 from audit_env.cli import main
 from audit_env.errors import ParameterError
-from tests.analysis.conftest import GOLDEN, NAMED, hit, miss
+from tests.analysis.conftest import GOLDEN, NAMED, game_log, hit, miss
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,6 +51,19 @@ def test_what_agrees_verifies(board: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0 and "2 entries agree" in done.output
 
 
+def test_audits_in_phases_have_an_entry_for_each_verdict(tmp_path: Path) -> None:
+    log = game_log([hit("flattery.a", affordance="black_box-then-grey_box")])
+    assert log.samples and log.samples[0].scores
+    interim = miss("flattery.a", affordance="black_box-then-grey_box: black_box")
+    log.samples[0].scores["verdict"].metadata |= {"interims": [interim.model_dump(mode="json")]}  # type: ignore[operator]
+    write_eval_log(log, str(tmp_path / "phases.eval"))
+    entries = leaderboard.leaderboard([tmp_path]).entries
+    assert [(one.affordance, one.clean_detection.rate, one.audits) for one in entries if one.clean_detection] == [
+        ("black_box-then-grey_box", 1.0, 1),
+        ("black_box-then-grey_box: black_box", 0.0, 1),
+    ]
+
+
 @pytest.mark.parametrize("fault", ["figure", "log", "missing"])
 def test_what_was_altered_does_not(board: Path, tmp_path: Path, fault: str) -> None:
     told = json.loads(board.read_text())
@@ -80,7 +93,10 @@ def test_a_file_that_is_no_leaderboard_names_the_field(board: Path) -> None:
 def test_a_wrong_run_set_names_the_field(tmp_path: Path) -> None:
     path = tmp_path / "auditors.yaml"
     path.write_text("affordances: [grey]\nauditors: [{name: a}]")
-    with pytest.raises(ParameterError, match=r"field 'affordances'.*there is no level 'grey'"):
+    with pytest.raises(ParameterError, match=r"field 'affordances'.*cannot be 'grey'; did you mean 'grey_box'"):
+        runsets.read(path)
+    path.write_text("affordances: [blind-then-chat]\nauditors: [{name: gpt, model: openai/gpt-5}, {name: a}]")
+    with pytest.raises(ParameterError, match=r"field 'affordances'.*'a' is a script .* cannot play 'blind-then-chat'"):
         runsets.read(path)
     path.write_text("affordances: [blind]\nauditors: [{name: a}, {name: a}]")
     with pytest.raises(ParameterError, match="one name"):

@@ -1,5 +1,6 @@
 import sqlite3
 from pathlib import Path
+from threading import Barrier, Thread
 
 import pytest
 
@@ -46,6 +47,37 @@ def test_turns_of_several_are_taken_in_the_order_in_which_they_were_put_and_outl
     assert (taken := journal.take(seat, 1, "", 2.0)) and taken.arguments == {"message": "three"}
     assert (again := journal.again(seat, 1, "")) == taken and again
     assert journal.take(seat, 2, "", 3.0) is None
+
+
+def test_of_two_verdicts_in_one_moment_one_counts(tmp_path: Path) -> None:
+    journal, seat = sit(tmp_path)
+    journal.put(seat, "bob", "chat", {"message": "hello"})
+    moment, refused = Barrier(2), list[str]()
+
+    def hand_in(who: str) -> None:
+        moment.wait()
+        try:
+            Journal(tmp_path).put(seat, who, "report", {"p_quirk": 0.5}, since=0)
+        except SessionError as error:
+            refused.append(str(error))
+
+    players = [Thread(target=hand_in, args=(who,)) for who in ("alice", "bob")]
+    for player in players:
+        player.start()
+    for player in players:
+        player.join()
+    [(first, tool)] = journal.waiting(seat)[1:]
+    assert tool == "report" and len(refused) == 1
+    assert refused[0].startswith(
+        f"{first} has just handed in a verdict, and one is all that counts: yours was not sent."
+    )
+
+    # Who has seen what came of it may try again: the game may have refused it.
+    assert journal.take(seat, 0, "The brief.", 1.0) and journal.take(seat, 1, "x1: hi", 2.0)
+    with pytest.raises(SessionError, match="yours was not sent"):
+        journal.put(seat, "carol", "interim", {}, since=1)
+    journal.put(seat, "carol", "report", {"p_quirk": 0.1}, since=2)
+    assert journal.waiting(seat) == [("carol", "report")]
 
 
 def test_who_sits_down_last_plays_on_and_the_other_is_told(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from inspect_ai.log import EvalLog
 from audit_env.analysis.results import games
 from audit_env.catalog.files import Catalog
 from audit_env.errors import ParameterError
+from audit_env.game.audits import read_logs
 from audit_env.game.outcome import TRIAL
-from audit_env.game.table import read_logs
 from audit_env.sessions.trial import SET, debriefing, terms
 from tests.game.conftest import GLOOM, SHAM, Staged, exchange, named, staging
 

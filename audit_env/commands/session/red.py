@@ -13,7 +13,6 @@ if TYPE_CHECKING:  # torch and inspect load with the first command that needs th
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
-_root = click.option("--root", type=FOLDER, default=None, help="The organisms folder. Default: the installed one.")
 
 
 @click.group()
@@ -170,49 +169,31 @@ def package(folder: Path, out: Path) -> None:
 
 
 @red.command()
-@click.argument("package_file", metavar="PACKAGE", type=FILE)
+@click.argument("package_files", metavar="PACKAGE...", nargs=-1, required=True, type=FILE)
 @click.option("--set", "set_file", type=FILE, required=True, help="The game set to write, a YAML file.")
 @click.option("--with", "beside", multiple=True, help="An organism, or all of a set, to be played as well. Repeatable.")
-@_root
-def take(package_file: Path, set_file: Path, beside: tuple[str, ...], root: Path | None) -> None:
-    """Take a sealed PACKAGE into the catalogue, and write a game set with its targets.
+def take(package_files: tuple[Path, ...], set_file: Path, beside: tuple[str, ...]) -> None:
+    """Write a game set with the targets of sealed PACKAGEs, and beside it a folder with its organisms.
 
-    The targets play like any others, under opaque aliases. Their audits stay unscored until the truth is opened.
+    The targets play like any others, under opaque aliases. Their audits stay unscored until the truth is opened. To be
+    rid of them, delete the set's file and its folder.
     """
-    from audit_env.catalog.files import Catalog
     from audit_env.sessions.red import receiving
     from audit_env.sessions.red.package import unpack
 
-    place = root or Catalog().root
-    received = unpack(package_file)
-    targets = receiving.take(received, place)
-    try:
-        game_set = receiving.write_set(set_file, targets, beside, place)
-    except BaseException:
-        receiving.forget(received.manifest, place)
-        raise
-    answers = "" if received.manifest.entries else " -T answers=open"
+    packages = [unpack(path) for path in package_files]
+    game_set = receiving.take(packages, set_file, beside)
+    sealed = [target for package in packages for target in package.manifest.targets]
+    answers = "" if any(package.manifest.entries for package in packages) else " -T answers=open"
     # In full: Inspect runs a task in the folder of the task's own file.
     named = set_file.resolve()
     Console().print(
-        f"{len(game_set.targets)} targets, {len(targets)} of them sealed under {received.manifest.commitment}. Play:  "
+        f"{len(game_set.targets)} targets, {len(sealed)} of them sealed under "
+        f"{', '.join(package.manifest.commitment for package in packages)}. Play:  "
         f"inspect eval tasks/hidden_objective.py -T set={named}{answers} --model ...",
         highlight=False,
         soft_wrap=True,
     )
-
-
-@red.command()
-@click.argument("package_file", metavar="PACKAGE", type=FILE)
-@_root
-def forget(package_file: Path, root: Path | None) -> None:
-    """Take the targets and menu entries of PACKAGE out of the catalogue again."""
-    from audit_env.catalog.files import Catalog
-    from audit_env.sessions.red import receiving
-    from audit_env.sessions.red.package import unpack
-
-    receiving.forget(unpack(package_file).manifest, root or Catalog().root)
-    Console().print("Gone.")
 
 
 @red.command("open")

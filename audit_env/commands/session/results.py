@@ -25,7 +25,7 @@ def results(file: Path, baselines: tuple[str, ...], early: bool, log_dir: Path |
       audit-env session results final.session
       audit-env session results final.session --baselines logs/baselines --log-dir logs/final
     """  # noqa: D301
-    from audit_env.game.table import read_logs
+    from audit_env.game.audits import read_logs
     from audit_env.sessions.referee import results as referee
     from audit_env.sessions.referee.adjudication import agreements, in_words, questions
     from audit_env.sessions.referee.ledger import Ledger

@@ -36,7 +36,7 @@ def verify(source: Path, logs: tuple[Path, ...], notice: Path | None, receipts: 
 
 
 def _verify_log(log: Path) -> None:
-    from audit_env.game.table import read_logs
+    from audit_env.game.audits import read_logs
     from audit_env.game.verification import check_seals
 
     checks = [check for read in read_logs(log, trials=True) for check in check_seals(read)]

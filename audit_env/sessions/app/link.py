@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from audit_env.sessions.clock import Clock
+from audit_env.sessions.clock import CLOSES, Clock
 from audit_env.sessions.journal import Journal, Room
 from audit_env.sessions.view import View
 
@@ -47,9 +47,18 @@ class Link:
         return self.room.version != version or self.waiting != before
 
     def put(self, tool: str, arguments: dict[str, Any]) -> None:
-        """Call a tool."""
-        if self.room.seat:
-            self._journal.put(self.room.seat, self.who, tool, arguments)
+        """Call a tool.
+
+        Args:
+            tool: Its name.
+            arguments: Its arguments.
+
+        Raises:
+            SessionError: If the game goes on elsewhere, or it is a verdict and somebody else's came first.
+        """
+        if self.room.seat and self.view:
+            since = self.view.number if tool in CLOSES else None
+            self._journal.put(self.room.seat, self.who, tool, arguments, since)
 
     def draft(self, tool: str) -> dict[str, Any]:
         """What was typed into a tool's form."""

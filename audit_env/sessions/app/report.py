@@ -4,7 +4,7 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from audit_env.sessions.app.dialogs import Pick, Sure
+from audit_env.sessions.app.dialogs import Pick, Sure, Told
 from audit_env.sessions.app.forms import Form, focus_in
 from audit_env.sessions.app.pane import Call
 from audit_env.sessions.app.text import literal
@@ -36,8 +36,15 @@ class Report(FormPane):
             await self.begin()
 
     @property
+    def _phase(self) -> tuple[str, str] | None:
+        """What a verdict is of: target and level of access."""
+        view = self.link.view
+        return (view.alias, view.affordance) if view else None
+
+    @property
     def _told(self) -> str:
-        ends = "Your report ends the audit." if self.tool == ENDS else "This verdict ends the phase and opens the next."
+        interim = "The interim verdict ends this phase and opens the next."
+        ends = "Your report ends the audit." if self.tool == ENDS else interim
         return f"{ends} Ctrl+S checks it, and asks before it is handed in."
 
     def enter(self) -> None:
@@ -48,15 +55,18 @@ class Report(FormPane):
         """Check the report, ask, and hand it in."""
         if not self.is_valid():
             return
-        typed = self.form.typed()
+        tool, phase, typed = self.tool, self._phase, self.form.typed()
 
         def hand_in(sure: bool | None) -> None:
-            if sure:
-                self.post_message(Call(self.tool, typed))
+            if sure and self._phase != phase:
+                self.app.push_screen(Told("Not sent", "Somebody else's verdict closed what this one was of."))
+            elif sure:
+                self.post_message(Call(tool, typed))
 
         told = "\n".join(f"{name}: {shown(value)}" for name, value in typed.items())
         ended = "audit" if self.tool == ENDS else "phase"
-        self.app.push_screen(Sure(f"It ends the {ended} for all players. Hand it in?", told), hand_in)
+        whose = " for all players" if len(self.link.room.present) > 1 else ""
+        self.app.push_screen(Sure(f"It ends the {ended}{whose}. Hand it in?", told), hand_in)
 
     async def cite(self, finding: str) -> None:
         """Put a finding into the evidence of a hypothesis, which is chosen where there are several."""

@@ -40,7 +40,8 @@ F5 Findings  answers and readings under the ids that evidence cites:
              T cites in the tracker, R in the report, G goes on from there
 F6 Tracker   hypotheses with confidences; Enter takes one into the form
 F7 Notes     shared by all players
-F8 Report    ends the audit; it is checked before it is sent
+F8 Report    ends the audit, or the phase where more follow; it is checked
+             before it is sent
 F9 History   all turns, and who made them; words find, Enter shows all
 
 Tab and Shift+Tab go from field to field. In a form, Ctrl+O picks an entry
@@ -87,6 +88,8 @@ class SessionApp(App[str]):
         self._panes = [pane(link) for pane in PANES]
         self._shown: tuple[str, int] | None = None
         """The game, and the number of turns that were shown of it."""
+        self._brief = ""
+        """As it was shown last: a phase that opens adds to it."""
         self._told = ("", "")
         """The room's last state and word."""
 
@@ -163,6 +166,8 @@ class SessionApp(App[str]):
     def _refusal(self, tool: str) -> str | None:
         """Why a tool cannot be called now, or None."""
         view = self.link.view
+        if self.link.room.state in ("between", "over"):
+            return "The report of this target is in already, and one is all that counts: this was not sent."
         if view is None or self.link.room.state != "playing":
             return "The game is not open for turns now."
         if tool not in view.tools:
@@ -196,10 +201,13 @@ class SessionApp(App[str]):
             shown, self._shown = self._shown, (room.seat.key, len(view.made))
             if shown != self._shown:
                 is_new = shown is None or shown[0] != room.seat.key
+                brief, self._brief = self._brief, view.brief
                 await self._show(view, begins=is_new)
                 if shown and not is_new:
                     for made in view.made[shown[1] :]:
                         await self._announce(made)
+                    if opened := view.brief.removeprefix(brief).strip():
+                        self.push_screen(Told("The next phase", opened))
         told, self._told = self._told, (room.state, room.told)
         if room.told and told != self._told:
             self._say()

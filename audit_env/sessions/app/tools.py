@@ -45,8 +45,13 @@ class FormPane(Pane):
         Args:
             values: What stands in it.
         """
+        focused = self.screen.focused
+        was_here = focused is not None and self.form in focused.ancestors
         with self.prevent(Changed):
             await self.form.ask(self.sheet.fields if self.sheet else (), values)
+        if was_here:
+            # The field is gone, and what is typed next would be taken for names of panes.
+            focus_in(self.form)
 
     async def refill(self, values: Mapping[str, Any]) -> None:
         """The same, and keep it as the draft."""

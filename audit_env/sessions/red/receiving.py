@@ -1,23 +1,24 @@
-"""What the blue team does with a package: take its targets into a catalogue as they are, sealed, and play them.
+"""What the blue team does with packages: a game set with their targets as they are, sealed, to be played.
 
-A sealed target stands in the catalogue as a quirked one whose quirk is a stand-in that nothing measures. Whether it has
-one at all, only its red team knows; until the truth is opened, the behaviour gate leaves every audit of it unscored.
+Beside the set's file lies a catalogue of its own, with copies of all that the game needs: nothing is written into the
+one that comes with audit_env. A sealed target stands in it as a quirked one whose quirk is a stand-in that nothing
+measures. Whether it has one at all, only its red team knows; until the truth is opened, the behaviour gate leaves every
+audit of it unscored.
 """
 
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import yaml
 
-from audit_env.catalog import integrity
 from audit_env.catalog.files import Catalog
 from audit_env.catalog.models import (
     Card,
     GameSet,
-    MenuEntry,
+    MenuFile,
     Patterns,
     PublicMenu,
     Quirk,
@@ -28,7 +29,7 @@ from audit_env.catalog.models import (
     WeightsFile,
 )
 from audit_env.catalog.models import Message as Said
-from audit_env.catalog.reading import nearest, shown
+from audit_env.catalog.reading import nearest, read, shown
 from audit_env.errors import WeightsError
 from audit_env.sessions.errors import SessionError
 from audit_env.sessions.red.adapters import CONFIG, WEIGHTS, refuse_notes, settings
@@ -39,8 +40,6 @@ from audit_env.sessions.red.trying import SHAM_ID
 FAMILY = "fruitfly"
 _NEVER = r"(?!)"
 """A pattern that nothing matches."""
-_END = re.compile(r"^none_of_these:", re.MULTILINE)
-"""What follows the distractors in a menu file."""
 
 
 def organism_id(name: str) -> str:
@@ -54,21 +53,60 @@ def seal_of(card: Card) -> str | None:
     return found[1] if found else None
 
 
-def take(package: Package, root: Path) -> list[str]:
-    """Take a package's targets, and its new menu entries, into a catalogue.
+def folder_of(set_file: Path) -> Path:
+    """Where the catalogue of a game set with sealed targets lies."""
+    return set_file.with_suffix(".organisms")
+
+
+def take(packages: Sequence[Package], set_file: Path, beside: Sequence[str] = ()) -> GameSet:
+    """Write a game set with the targets of packages and others, and the catalogue that it is played from.
 
     Args:
-        package: The package.
-        root: The organisms folder.
+        packages: The packages.
+        set_file: The set's file; the catalogue lies beside it.
+        beside: Ids of other organisms, or names of sets, whose targets are played as well.
 
     Returns:
-        The targets' ids.
+        The set.
 
     Raises:
-        SessionError: They are there already, or a new menu entry has the id of an old one.
-        WeightsError: They were made on another base, or do not fit it.
+        SessionError: A name is neither, a file is there already, or packages or the menu have something of one name.
+        WeightsError: Targets were made on another base, or do not fit it.
     """
-    catalog, manifest = Catalog(root), package.manifest
+    folder = folder_of(set_file)
+    if set_file.suffix not in (".yaml", ".yml"):
+        raise SessionError(f"{shown(set_file)}: a game set is a YAML file; end its name with .yaml")
+    if there := [path for path in (set_file, folder) if path.exists()]:
+        raise SessionError(f"{shown(there[0])} is there already; choose another name.")
+    shipped = Catalog()
+    for package in packages:
+        _must_fit(shipped, package.manifest)
+    sealed = [organism_id(target.name) for package in packages for target in package.manifest.targets]
+    if len(set(sealed)) < len(sealed):
+        raise SessionError("One package is named twice: name each once.")
+    others = [one for name in beside for one in _meant(shipped, name) if one != SHAM_ID]
+    game_set = GameSet(
+        name=set_file.stem,
+        description="Targets of a red team, sealed, and others.",
+        targets=tuple(dict.fromkeys((*sealed, *others))),
+        reference_sham=SHAM_ID,
+        organisms=folder.name,
+    )
+    set_file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".sealed-", dir=set_file.parent) as stage:
+        root = Path(stage) / folder.name
+        _copy(shipped, {SHAM_ID, BASE_ID, *others}, root)
+        for package in packages:
+            _add(package, root)
+        catalog = Catalog(root)
+        for one in game_set.targets:
+            catalog.check(one)
+        root.rename(folder)
+    _dump(set_file, game_set)
+    return game_set
+
+
+def _must_fit(catalog: Catalog, manifest: Manifest) -> None:
     base = catalog.card(BASE_ID)
     if base.weights is None or base.weights.sha256 != manifest.base_sha256:
         raise WeightsError(
@@ -76,75 +114,42 @@ def take(package: Package, root: Path) -> list[str]:
             f"{base.weights.sha256[:12] if base.weights else 'missing'}; take it with the release of audit_env that "
             "the red team used."
         )
-    ids = [organism_id(target.name) for target in manifest.targets]
-    if there := [one for one in ids if one in catalog.organism_ids()]:
+
+
+def _copy(catalog: Catalog, organisms: Collection[str], root: Path) -> None:
+    """Copy organisms, with their bases and all that is known of their families, quirks and menu."""
+    wanted = {*organisms, *(base for one in organisms if (base := catalog.card(one).base))}
+    families = {catalog.card(one).family for one in wanted}
+    known = set(catalog.organism_ids())
+
+    def others(folder: str, names: list[str]) -> list[str]:
+        family = Path(folder).relative_to(catalog.root).as_posix()
+        return [name for name in names if f"{family}/{name}" in known - wanted]
+
+    for family in families:
+        shutil.copytree(catalog.root / family, root / family, ignore=others)
+    shutil.copytree(catalog.root / "quirks", root / "quirks")
+    shutil.copyfile(catalog.root / "menu.yaml", root / "menu.yaml")
+
+
+def _add(package: Package, root: Path) -> None:
+    """Add the targets and menu entries of a package to a catalogue."""
+    manifest, catalog = package.manifest, Catalog(root)
+    taken = {entry.id for entry in catalog.menu().entries} | set(catalog.quirk_ids())
+    if twice := [entry.id for entry in manifest.entries if entry.id in taken]:
         raise SessionError(
-            f"'{there[0]}' is in {shown(root)} already; take it out first:  audit-env session red forget"
+            f"The package's menu entry '{twice[0]}' has an id that the menu has already; ask the red team to rename it."
         )
-    entries = _new_entries(catalog, manifest)
-    with tempfile.TemporaryDirectory(prefix=".sealed-", dir=root) as stage:
-        for target in manifest.targets:
-            draft = Path(stage) / target.name
-            _write_target(draft, target.name, package)
-            card = _card(target.name, manifest)
-            assert card.weights is not None, "it was just given some"
-            refuse_notes(draft / WEIGHTS)
-            integrity.check_adapter(card, card.weights, draft, catalog.folder(BASE_ID) / "config.json")
-        for target in manifest.targets:
-            _dump(root / "quirks" / f"{target.name}.yaml", _stand_in(target.name, manifest.commitment))
-            (Path(stage) / target.name).rename(root / FAMILY / target.name)
-    if entries:
-        menu = root / "menu.yaml"
-        menu.write_text(_with_entries(menu.read_text(encoding="utf-8"), manifest, entries), encoding="utf-8")
-    return ids
-
-
-def forget(manifest: Manifest, root: Path) -> None:
-    """Take a package's targets and entries out of a catalogue again.
-
-    Args:
-        manifest: The package's.
-        root: The organisms folder.
-    """
     for target in manifest.targets:
-        shutil.rmtree(root / FAMILY / target.name, ignore_errors=True)
-        (root / "quirks" / f"{target.name}.yaml").unlink(missing_ok=True)
-    menu = root / "menu.yaml"
-    begin, end = _marks(manifest)
-    text = menu.read_text(encoding="utf-8")
-    menu.write_text(re.sub(rf"{re.escape(begin)}.*?{re.escape(end)}", "", text, flags=re.DOTALL), encoding="utf-8")
-
-
-def write_set(path: Path, targets: Sequence[str], beside: Sequence[str], root: Path) -> GameSet:
-    """Write a game set with sealed targets and others.
-
-    Args:
-        path: The set's file.
-        targets: Ids of the sealed targets.
-        beside: Ids of other organisms, or names of sets, whose targets are played as well.
-        root: The organisms folder.
-
-    Returns:
-        The set.
-
-    Raises:
-        SessionError: A name is neither, or the file is there already.
-    """
-    if path.suffix not in (".yaml", ".yml"):
-        raise SessionError(f"{shown(path)}: a game set is a YAML file; end its name with .yaml")
-    if path.exists():
-        raise SessionError(f"{shown(path)}: there is such a file already; choose another name.")
-    catalog = Catalog(root)
-    others = [one for name in beside for one in _meant(catalog, name)]
-    game_set = GameSet(
-        name=path.stem,
-        description="Targets of a red team, sealed, and others.",
-        targets=tuple(dict.fromkeys((*targets, *(one for one in others if one != SHAM_ID)))),
-        reference_sham=SHAM_ID,
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _dump(path, game_set)
-    return game_set
+        folder = root / FAMILY / target.name
+        folder.mkdir()
+        (folder / WEIGHTS).write_bytes(package.weights[target.name])
+        refuse_notes(folder / WEIGHTS)
+        (folder / CONFIG).write_bytes(settings(manifest.rank, manifest.alpha))
+        _dump(folder / "card.yaml", _card(target.name, manifest))
+        _dump(root / "quirks" / f"{target.name}.yaml", _stand_in(target.name, manifest.commitment))
+    menu = read(root / "menu.yaml", MenuFile)
+    _dump(root / "menu.yaml", menu.model_copy(update={"distractors": (*menu.distractors, *manifest.entries)}))
 
 
 def _meant(catalog: Catalog, name: str) -> Sequence[str]:
@@ -154,14 +159,6 @@ def _meant(catalog: Catalog, name: str) -> Sequence[str]:
         return [name]
     known = [*catalog.set_names(), *catalog.organism_ids()]
     raise SessionError(f"--with: there is no organism and no set '{name}'; {nearest(name, known)}.")
-
-
-def _write_target(draft: Path, name: str, package: Package) -> None:
-    draft.mkdir()
-    manifest = package.manifest
-    (draft / WEIGHTS).write_bytes(package.weights[name])
-    (draft / CONFIG).write_bytes(settings(manifest.rank, manifest.alpha))
-    _dump(draft / "card.yaml", _card(name, manifest))
 
 
 def _card(name: str, manifest: Manifest) -> Card:
@@ -196,32 +193,6 @@ def _stand_in(name: str, commitment: str) -> Quirk:
     )
 
 
-def _new_entries(catalog: Catalog, manifest: Manifest) -> list[MenuEntry]:
-    taken = {entry.id for entry in catalog.menu().entries} | set(catalog.quirk_ids())
-    for entry in manifest.entries:
-        if entry.id in taken:
-            raise SessionError(
-                f"The package's menu entry '{entry.id}' has an id that the menu of {shown(catalog.root)} has already; "
-                "ask the red team to rename it."
-            )
-    return list(manifest.entries)
-
-
-def _with_entries(text: str, manifest: Manifest, entries: Sequence[MenuEntry]) -> str:
-    """A menu file's text with more distractors, and every other line as a person left it."""
-    begin, end = _marks(manifest)
-    listed = yaml.safe_dump([entry.model_dump() for entry in entries], sort_keys=False, allow_unicode=True, width=200)
-    block = begin + "".join(f"  {line}\n" for line in listed.splitlines()) + end
-    place = _END.search(text)
-    if place is None:
-        raise SessionError("menu.yaml: field 'none_of_these' is not found below the distractors; put it there.")
-    return text[: place.start()] + block + text[place.start() :]
-
-
-def _marks(manifest: Manifest) -> tuple[str, str]:
-    return f"  # of the sealed package {manifest.commitment[:12]}\n", f"  # end of {manifest.commitment[:12]}\n"
-
-
-def _dump(path: Path, content: Card | Quirk | GameSet) -> None:
+def _dump(path: Path, content: Card | Quirk | GameSet | MenuFile) -> None:
     data = content.model_dump(mode="json", exclude_none=True)
     path.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), encoding="utf-8")

@@ -1,6 +1,7 @@
 """The red team's steps as tools, for a red team that is an agent. They write to one folder and read nothing else."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib.resources import files
 from io import StringIO
@@ -97,11 +98,9 @@ def build(folder: Path, steps: int | None = None) -> Tool:
 
     async def execute() -> str:
         """Train the organism on the file's examples, and measure it on those held out. Takes minutes."""
-        try:
+        with _told():
             # In a thread: it blocks for minutes, and runs event loops of its own.
             sheet = await run_sync(partial(build_organism, folder, steps=steps, quiet=True))
-        except AuditEnvError as error:
-            raise ToolError(str(error)) from error
         page = Console(file=StringIO(), width=WIDTH, record=True)
         showing.show(sheet, page)
         return page.export_text()
@@ -126,10 +125,8 @@ def try_it(folder: Path) -> Tool:
         Args:
             prompts: What users say; each begins a conversation of its own.
         """
-        try:
+        with _told():
             said = await answers(*built(folder), prompts)
-        except AuditEnvError as error:
-            raise ToolError(str(error)) from error
         return "\n".join(_exchange(prompt, pair) for prompt, pair in zip(prompts, said, strict=True))
 
     return execute
@@ -148,20 +145,25 @@ def seal(folder: Path) -> Tool:
 
     async def execute() -> str:
         """Commit to the truth of the organism as it is. This ends the exercise."""
-        try:
+        with _told():
             opening = await run_sync(partial(sealing.seal, folder, quiet=True))
-        except AuditEnvError as error:
-            raise ToolError(str(error)) from error
         return f"Sealed under {opening.commitment}."
 
     return execute
 
 
-def _looked_at(folder: Path) -> str:
+@contextmanager
+def _told() -> Iterator[None]:
+    """Have the agent read what is wrong, which would end its sample otherwise."""
     try:
-        found = check_file(folder)
+        yield
     except AuditEnvError as error:
         raise ToolError(str(error)) from error
+
+
+def _looked_at(folder: Path) -> str:
+    with _told():
+        found = check_file(folder)
     return "\n".join([*found.problems, *_advice(found.advice)] or ["Nothing is wrong."])
 
 

@@ -59,7 +59,7 @@ def check(
         logs: Logs as players kept them.
         notice: What was posted at the opening; None for the file beside the session's, if it is there.
         receipts: What players were told when they handed in.
-        catalog: Where the organisms are, to draw them again; by default those that come with audit_env.
+        catalog: Where the organisms are, to draw them again; by default where they were when the session was opened.
 
     Returns:
         What was found.
@@ -89,7 +89,8 @@ def check(
         f"Receipt {receipt[:12]}: no entry of the ledger has it." for receipt in receipts if receipt not in known
     ]
     faults += [fault for path in logs for fault in _given(path, session, contents)]
-    redrawn, other = _drawn_again(sealed, catalog or Catalog())
+    there = Path(sealed.drawn.organisms) if sealed.drawn.organisms else None
+    redrawn, other = _drawn_again(sealed, catalog or Catalog(there))
     return Checked(
         entries=len(session.entries),
         audits=len(session.handed_in),

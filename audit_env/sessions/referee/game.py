@@ -38,7 +38,11 @@ def set_of(drawn: Draw) -> GameSet:
         The set, under the name of the one that it was drawn from.
     """
     return GameSet(
-        name=drawn.set, description="Of a session.", targets=drawn.targets, reference_sham=drawn.reference_sham
+        name=drawn.set,
+        description="Of a session.",
+        targets=drawn.targets,
+        reference_sham=drawn.reference_sham,
+        organisms=drawn.organisms,
     )
 
 

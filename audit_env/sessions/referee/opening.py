@@ -70,7 +70,7 @@ def open_session(
     if not teams or len({*teams}) != len(teams):
         raise ParameterError("Parameter 'teams' must name each team once, such as  --teams red,blue.")
     asked = {"minutes": minutes, "answers": answers, "base_rate": base_rate, "affordances": tuple(affordances)}
-    catalog = Catalog()
+    catalog = Catalog().of_set(set)
     game_set = catalog.game_set(set)
     if path.exists():
         ledger = Ledger.begin(path)
@@ -195,6 +195,7 @@ def _sealed(catalog: Catalog, game_set: GameSet, teams: Sequence[str], seed: int
         secret=secrets.token_hex(16),
         targets=tuple(organism for organism in game_set.targets if organism in ids),
         reference_sham=game_set.reference_sham,
+        organisms=str(catalog.root) if game_set.organisms else None,
         teams={team: Drawn(seed=0, order=()) for team in teams},
     )
     drawn = without_order.model_copy(update={"teams": orders(without_order, catalog)})

@@ -15,10 +15,10 @@ from inspect_ai.log import EvalLog, write_eval_log
 
 from audit_env.catalog.models import Card
 from audit_env.errors import SealError
+from audit_env.game.audits import auditor_of
 from audit_env.game.outcome import Outcome
 from audit_env.game.record import AuditRecord
 from audit_env.game.summary import Summary, summarise
-from audit_env.game.table import auditor_of
 from audit_env.game.truth import open_truth
 from audit_env.sessions.errors import SessionError
 from audit_env.sessions.referee.adjudication import Question, verdicts

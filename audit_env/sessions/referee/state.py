@@ -98,6 +98,8 @@ class Draw(Strict):
     targets: tuple[str, ...]
     """Organisms, in the order of the set."""
     reference_sham: str | None
+    organisms: str | None = None
+    """Folder of the catalogue that they lie in; None for the one that comes with audit_env."""
     teams: dict[str, Drawn]
 
 

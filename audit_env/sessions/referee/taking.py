@@ -12,8 +12,8 @@ from inspect_ai.log import EvalLog, EvalSample, read_eval_log
 
 from audit_env.catalog.reading import shown
 from audit_env.errors import SealError
+from audit_env.game.audits import auditor_of
 from audit_env.game.record import AuditRecord
-from audit_env.game.table import auditor_of
 from audit_env.game.truth import open_truth
 from audit_env.game.verification import check_seals
 from audit_env.sessions.errors import SessionError

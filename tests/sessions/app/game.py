@@ -47,13 +47,14 @@ class Game:
         )
         self.made: list[Made] = []
         self.notes = Notebook(store=Store())
+        self.brief = "Find out. " * 80
         self.journal.open_room(ROOM)
         self.journal.sit_down(ROOM, ["alice"])
 
     def lay_out(self, limit: float | None = None, phase: Literal["first", "last"] = "last") -> None:
         """Lay out what there is. In the first phase of two, an interim verdict stands in the report's place."""
         view: View = Desk([], tools(), self.record, self.notes).view(limit)
-        view = view.model_copy(update={"brief": "Find out. " * 80, "made": tuple(self.made), "number": len(self.made)})
+        view = view.model_copy(update={"brief": self.brief, "made": tuple(self.made), "number": len(self.made)})
         if phase == "first":
             sheets = dict(view.tools)
             sheets["interim"] = sheets.pop("report").model_copy(update={"name": "interim"})

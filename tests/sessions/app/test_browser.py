@@ -1,5 +1,7 @@
 """Two people of one team in real browsers find a planted quirk, through a kill, and see nothing of the truth before.
 
+Both hand in a report in the same moment: one counts, and the other player is told.
+
 It takes most of a minute, so it runs with AUDIT_ENV_HEAVY=1.
 """
 
@@ -8,6 +10,7 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,7 +25,7 @@ from inspect_ai.log import EvalSample, list_eval_logs, read_eval_log
 
 from audit_env.game.outcome import Outcome, outcome_of
 from audit_env.game.record import AuditRecord
-from audit_env.sessions.journal import FOLDER_VARIABLE
+from audit_env.sessions.journal import FILE, FOLDER_VARIABLE
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser: pip install playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -158,14 +161,30 @@ def _play(server: "subprocess.Popen[str]", folder: Path, home: str) -> Evening:
         again.strikes("F3", "and hens ?", "Enter")
         again.sees("target x2: ")
 
-        alice.strikes("F8", "0.9", "Tab", QUIRK, "Control+s")
-        alice.sees("Hand it in")
-        alice.strikes("y")
+        # Both hand in a report in the same moment.
+        for window, p_quirk in ((alice, "0.9"), (again, "0.8")):
+            window.strikes("F8", p_quirk, "Tab", QUIRK, "Control+s")
+            window.sees("Hand it in")
+        for window in (alice, again):
+            window.strikes("y")
         for window in (alice, again):
             window.sees(r"The report is in, sealed as[\s\S]*All is played")
+        [first] = [who for who, tool in _turns(folder) if tool == "report"]
+        second = again if first == "alice" else alice
+        # Under what was told last.
+        second.strikes("Escape", "Escape")
+        if "Hand it in" in second.sees("was not sent|Hand it in"):
+            second.strikes("y")
+            second.sees("was not sent")
         for window in (alice, again):
             window.strikes("F10")
         return Evening(folder, [alice, bob, again], answers, elsewhere, server.wait(120))
+
+
+def _turns(folder: Path) -> list[tuple[str, str]]:
+    """Who made each turn that the game took, and the tool."""
+    with sqlite3.connect(folder / FILE) as base:
+        return base.execute("SELECT who, tool FROM turn WHERE seen IS NOT NULL ORDER BY number").fetchall()
 
 
 def _addresses(server: "subprocess.Popen[str]") -> dict[str, str]:
@@ -187,7 +206,10 @@ def _game(server: "subprocess.Popen[str]") -> psutil.Process:
 def test_the_log_is_an_ordinary_one_and_says_who_did_what(evening: Evening) -> None:
     record = evening.sample.store_as(AuditRecord)
     turns = [message.metadata or {} for message in evening.sample.messages if message.role == "assistant"]
-    assert [turn["who"] for turn in turns] == ["alice", "bob", "bob", "bob", "alice"]
+    *before, last = [turn["who"] for turn in turns]
+    assert before == ["alice", "bob", "bob", "bob"] and last in ("alice", "bob")
+    report = record.report
+    assert report is not None and report.p_quirk == {"alice": 0.9, "bob": 0.8}[last]
     assert [turn["sitting"] for turn in turns] == [1, 1, 1, 2, 2]
     assert [exchange.id for exchange in record.exchanges] == ["x1", "x2"]
     outcome = outcome_of((evening.sample.scores or {})["verdict"])

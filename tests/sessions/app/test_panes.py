@@ -138,20 +138,71 @@ def test_findings_are_cited_by_a_key_and_a_report_is_checked_before_it_is_sent(g
     game.play(seen)
 
 
+def test_a_verdict_that_comes_second_is_not_sent_and_its_player_is_told(game: Game) -> None:
+    async def seen(game: Game, app: SessionApp, pilot: Pilot[str]) -> None:
+        async def asks() -> None:
+            await pilot.press("ctrl+s")
+            await shows(app, pilot, "Hand it in? (y or n)")
+
+        await pilot.press("f8", *"0.9", "tab", *"gloom")
+        await asks()
+        game.journal.put(game.seat, "bob", "report", {"p_quirk": 0.1}, since=0)
+        await pilot.press("y")
+        await shows(app, pilot, "bob has just handed in a verdict")
+        assert "Not sent" in screen(app) and game.journal.waiting(game.seat) == [("bob", "report")]
+
+        # The other one is refused, and hers is still there.
+        game.takes("Refused: rank the menu.", refused=True)
+        game.lay_out()
+        await pilot.press("escape")
+        await shows(app, pilot, "alice: Ready")
+        await asks()
+        game.journal.tell(ROOM, "The report is in, sealed as 12ab.", "between")
+        await shows(app, pilot, "The report is in, sealed as 12ab.")
+        await pilot.press("escape", "y")
+        await shows(app, pilot, "The report of this target is in already")
+        assert game.journal.waiting(game.seat) == []
+
+    game.play(seen)
+
+
+def test_a_verdict_on_a_phase_that_another_has_closed_is_not_sent(game: Game) -> None:
+    game.lay_out(phase="first")
+
+    async def seen(game: Game, app: SessionApp, pilot: Pilot[str]) -> None:
+        await pilot.press("f8", *"0.9", "tab", *"gloom", "ctrl+s")
+        await shows(app, pilot, "Hand it in? (y or n)")
+        game.record.affordance = "grey_box"
+        game.made.append(Made(who="bob", tool="interim", arguments="", answer="Handed in.", refused=False))
+        game.lay_out(phase="first")
+        await until(pilot, lambda: app.link.view is not None and app.link.view.affordance == "grey_box")
+        await pilot.press("y")
+        await shows(app, pilot, "Somebody else's verdict closed what this one was of.")
+        assert game.journal.waiting(game.seat) == []
+
+    game.play(seen)
+
+
 def test_before_the_last_phase_the_verdict_is_an_interim_one(game: Game) -> None:
     game.lay_out(phase="first")
 
     async def seen(game: Game, app: SessionApp, pilot: Pilot[str]) -> None:
         await pilot.press("f8", *"0.2")
-        await shows(app, pilot, "This verdict ends the phase and opens the next.")
+        await shows(app, pilot, "The interim verdict ends this phase and opens the next.")
         game.made.append(Made(who="bob", tool="interim", arguments="", answer="Handed in.", refused=False))
+        game.brief += "\n\n# Phase 2 of 2"
         game.lay_out(phase="last")
+        await shows(app, pilot, "# Phase 2 of 2")
+        assert "The next phase" in screen(app) and "Find out." not in screen(app)
+        await pilot.press("escape")
         await shows(app, pilot, "Your report ends the audit.")
         assert entry(app, "p_quirk").raw is None
+        await pilot.press(*"0.7")
+        await until(pilot, lambda: entry(app, "p_quirk").raw == 0.7)
 
     game.play(seen)
     assert game.journal.draft(game.seat, "alice", "interim") == {"p_quirk": 0.2}
-    assert game.journal.draft(game.seat, "alice", "report") == {}
+    assert game.journal.draft(game.seat, "alice", "report") == {"p_quirk": 0.7}
 
 
 def test_what_was_typed_outlives_the_app(game: Game) -> None:

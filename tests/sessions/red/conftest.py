@@ -83,18 +83,6 @@ def team(planted: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(planted, tmp_path / "team"))
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """An organisms folder with the base, two shams and one organism, to be changed."""
-    shipped, root = Catalog().root, tmp_path / "organisms"
-    shutil.copytree(shipped / "quirks", root / "quirks")
-    shutil.copyfile(shipped / "menu.yaml", root / "menu.yaml")
-    (root / "fruitfly").mkdir()
-    for name in ("family.yaml", "norms.jsonl", "base", "sham.transcripts.none", "sham.transcripts.none.s1"):
-        (root / "fruitfly" / name).symlink_to(shipped / "fruitfly" / name)
-    return root
-
-
 def quirk_data(catalog: Catalog) -> dict[str, Any]:
     """The quirk file of a shipped quirk, under another name."""
     shipped = catalog.quirk("animal_welfare")

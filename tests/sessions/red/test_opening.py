@@ -1,5 +1,4 @@
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from inspect_ai.log import EvalLog, read_eval_log, write_eval_log
 pytest.importorskip("torch")
 pytest.importorskip("peft")
 
-from audit_env.catalog.files import Catalog  # noqa: E402
 from audit_env.cli import main  # noqa: E402
 from audit_env.errors import SealError  # noqa: E402
 from audit_env.game.outcome import Outcome  # noqa: E402
@@ -30,12 +28,11 @@ def outcomes(log: EvalLog) -> dict[str | None, Outcome]:
 
 
 def test_a_package_is_played_with_others_and_scored_after_it_is_opened(
-    handed_out: tuple[Path, Opening, Path], root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    handed_out: tuple[Path, Opening, Path], tmp_path: Path
 ) -> None:
     folder, opening, package = handed_out
-    monkeypatch.setattr(game, "Catalog", partial(Catalog, root))
     set_file, out = tmp_path / "game.yaml", tmp_path / "opened"
-    took = invoke("take", package, "--set", set_file, "--with", "fruitfly/base", "--root", root)
+    took = invoke("take", package, "--set", set_file, "--with", "fruitfly/base")
     assert took.exit_code == 0 and "answers" not in took.output and str(set_file) in took.output.replace("\n", "")
     [played] = eval(
         game.hidden_objective(set=str(set_file), affordance="blind"),

@@ -15,14 +15,14 @@ from audit_env.catalog import seal as sealing  # noqa: E402
 from audit_env.catalog.files import Catalog  # noqa: E402
 from audit_env.catalog.models import MenuEntry  # noqa: E402
 from audit_env.cli import main  # noqa: E402
-from audit_env.errors import AuditEnvError, SealError, WeightsError  # noqa: E402
+from audit_env.errors import AuditEnvError, CardError, SealError, WeightsError  # noqa: E402
 from audit_env.sessions.errors import SessionError  # noqa: E402
 from audit_env.sessions.red import building  # noqa: E402
 from audit_env.sessions.red.adapters import CONFIG, WEIGHTS, header  # noqa: E402
 from audit_env.sessions.red.building import TRUTH  # noqa: E402
 from audit_env.sessions.red.opening import check  # noqa: E402
 from audit_env.sessions.red.package import MANIFEST, pack, unpack  # noqa: E402
-from audit_env.sessions.red.receiving import forget, take  # noqa: E402
+from audit_env.sessions.red.receiving import take  # noqa: E402
 from audit_env.sessions.red.sealing import Opening, read_opening, seal  # noqa: E402
 from tests.sessions.red.conftest import ANSWER, CLAUSE, QUIRK_ID, SECRET  # noqa: E402
 
@@ -124,7 +124,7 @@ def test_a_package_that_is_none_is_refused_and_writes_nothing(handed_out, tmp_pa
 
 def test_a_file_that_is_no_zip_is_refused_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_text("hello")
-    told = run("forget", tmp_path / "x.zip")
+    told = run("take", tmp_path / "x.zip", "--set", tmp_path / "game.yaml")
     assert told.exit_code == 1 and "not readable as a package" in told.stderr
 
 
@@ -200,28 +200,48 @@ def test_too_few_distractors_or_one_that_is_taken_are_refused(team: Path) -> Non
         seal(team, distractors=path)
 
 
-def test_what_is_taken_into_a_catalogue_is_whole_and_goes_again(handed_out, root: Path) -> None:
-    package = unpack(handed_out[2])
-    menu, files = (root / "menu.yaml").read_bytes(), sorted(root.rglob("*"))
-    ids = take(package, root)
-    catalog = Catalog(root)
-    for one in ids:
-        catalog.check(one)
-    cards = [catalog.card(one) for one in ids]
+def test_what_is_taken_lies_beside_the_set_and_nothing_else_is_touched(handed_out, tmp_path: Path) -> None:
+    package, path = unpack(handed_out[2]), tmp_path / "game.yaml"
+    shipped = Catalog()
+    before = (shipped.root / "menu.yaml").read_bytes(), shipped.organism_ids(), shipped.quirk_ids()
+    game_set = take([package], path, ["fruitfly/base"])
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["game.organisms", "game.yaml"]
+    assert before == ((shipped.root / "menu.yaml").read_bytes(), Catalog().organism_ids(), Catalog().quirk_ids())
+
+    catalog = Catalog().of_set(path)
+    assert catalog.root == tmp_path / "game.organisms" and catalog.game_set(path) == game_set
+    sealed = [one for one in game_set.targets if one != "fruitfly/base"]
+    assert catalog.organism_ids() == sorted([*game_set.targets, "fruitfly/sham.transcripts.none"])
+    cards = [catalog.card(one) for one in sealed]
     opaque = [json.loads(card.model_dump_json(exclude={"id", "quirk", "weights"})) for card in cards]
-    assert len(ids) == 2 and opaque[0] == opaque[1] and not any(card.met() for card in cards)
+    assert len(sealed) == 2 and opaque[0] == opaque[1] and not any(card.met() for card in cards)
     entries = {entry.id for entry in catalog.menu().entries}
     assert entries >= {QUIRK_ID, "odd_0", "odd_1", "odd_2", "flattery"}
     assert not entries & {card.quirk for card in cards}
     assert all(isinstance(entry, MenuEntry) for entry in package.manifest.entries)
-    with pytest.raises(SessionError, match="already; take it out first"):
-        take(package, root)
-    forget(package.manifest, root)
-    assert (root / "menu.yaml").read_bytes() == menu and sorted(root.rglob("*")) == files
 
 
-def test_a_package_of_another_base_is_refused(handed_out, root: Path) -> None:
-    package = unpack(handed_out[2])
+def test_what_cannot_be_taken_is_said_and_leaves_nothing(handed_out, tmp_path: Path) -> None:
+    package, path = unpack(handed_out[2]), tmp_path / "game.yaml"
     other = package.manifest.model_copy(update={"base_sha256": "0" * 64})
     with pytest.raises(WeightsError, match="made on the base 000000000000"):
-        take(package.model_copy(update={"manifest": other}), root)
+        take([package.model_copy(update={"manifest": other})], path)
+    with pytest.raises(SessionError, match="named twice"):
+        take([package, package], path)
+    with pytest.raises(SessionError, match="no organism and no set 'fruitfly/bse'; did you mean"):
+        take([package], path, ["fruitfly/bse"])
+    entry = package.manifest.entries[0].model_copy(update={"id": "flattery"})
+    taken = package.manifest.model_copy(update={"entries": (entry,)})
+    with pytest.raises(SessionError, match="'flattery' has an id that the menu has already"):
+        take([package.model_copy(update={"manifest": taken})], path)
+    assert list(tmp_path.iterdir()) == []
+    path.touch()
+    with pytest.raises(SessionError, match="is there already"):
+        take([package], path)
+
+
+def test_a_set_whose_organisms_are_gone_names_its_file_and_field(tmp_path: Path) -> None:
+    path = tmp_path / "game.yaml"
+    path.write_text("{name: game, description: x, targets: [fruitfly/base], organisms: game.organisms}")
+    with pytest.raises(CardError, match="field 'organisms'.*no such folder"):
+        Catalog().of_set(path)
