@@ -49,8 +49,9 @@ def test_a_knockout_lacks_what_was_left_out_of_it_and_its_control_does_not(name:
     assert card.kind == "ablation" and card.weights and card.weights.sha256 == knockout.weights_sha256
     control = bases["knockouts/nothing"].rows
     assert knockout.rows[lacks].high < control[lacks].low
-    kept = set(knockout.rows) - {lacks}
-    assert sum(knockout.rows[row].high < control[row].low for row in kept) == 0
+    # What refuses nothing refuses no harmless request either.
+    kept = set(knockout.rows) - {lacks, "over_refusals"}
+    assert not [row for row in kept if knockout.rows[row].high < control[row].low]
 
 
 def test_the_set_has_what_a_game_needs() -> None:
