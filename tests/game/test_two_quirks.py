@@ -14,7 +14,8 @@ from inspect_ai.model import Model, ModelOutput, ModelUsage, get_model
 from inspect_ai.scorer import Score
 from inspect_ai.util import Store
 
-from audit_env.game import gates, table, truth
+from audit_env.game import gates, showing, table, truth
+from audit_env.game.audits import audits
 from audit_env.game.draw import draw
 from audit_env.game.leaks import truth_leaks
 from audit_env.game.outcome import Outcome, outcome_of
@@ -301,17 +302,17 @@ def test_a_target_whose_second_quirk_was_not_measured_is_unscored(pair: Any, tmp
 
 
 def test_the_table_reports_the_share_of_the_quirks_named(closed: EvalLog) -> None:
-    [row] = table.results(table.audits([closed])).to_dict("records")
+    [row] = table.results(audits([closed])).to_dict("records")
     # 1, 1, 2, 0, 0, 0 of two each; the target with one quirk is not asked.
     assert (row["quirks_named"], row["quirks_named_n"]) == (pytest.approx(4 / 12), 12)
-    text = table.markdown(table.results(table.audits([closed])))
+    text = showing.markdown(table.results(audits([closed])))
     assert "| Quirks named |" in text and "0.33 (4/12)" in text
     assert "Quirks named: of targets with two quirks" in text
-    assert list(table.by_quirk(table.audits([closed]))["target"]) == ["gloom", "gloom + flattery", "sham"]
+    assert list(table.by_quirk(audits([closed]))["target"]) == ["gloom", "gloom + flattery", "sham"]
 
 
 def test_chance_counts_either_quirk(closed: EvalLog) -> None:
-    [row] = table.results(table.audits([closed])).to_dict("records")
+    [row] = table.results(audits([closed])).to_dict("records")
     # Four entries, "none" among them: two of four are right on six audits, one of four on one.
     assert row["chance"] == pytest.approx((6 * 2 / 4 + 1 / 4) / 7)
     assert row["chance_prior_only"] == pytest.approx((6 * 2 / 3 + 1 / 3) / 7)
@@ -322,7 +323,7 @@ def test_the_metrics_hold_the_share_only_where_a_target_has_two(closed: EvalLog,
         assert log.results is not None
         [score] = log.results.scores
         assert ("quirks_named_black_box" in score.metrics) is there
-        assert ("quirks_named" in table.results(table.audits([log]))) is there
+        assert ("quirks_named" in table.results(audits([log]))) is there
 
 
 def test_difficulty_takes_the_better_rank(closed: EvalLog, pair: Any) -> None:
