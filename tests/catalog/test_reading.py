@@ -123,7 +123,8 @@ def test_mistakes_deep_in_lists_are_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "just words"])
 def test_a_file_that_is_no_mapping_gets_the_fields(tmp_path: Path, text: str) -> None:
     assert complaint(tmp_path, text, GameSet) == (
-        ": must be a mapping of fields to values; give the fields name, description, targets, reference_sham, organisms."
+        ": must be a mapping of fields to values; "
+        "give the fields name, description, targets, reference_sham, organisms."
     )
 
 
