@@ -98,7 +98,7 @@ def breed_base(root: Path, work: Path, seed: int = 0, without: str | None = None
 
 def _knockout_notes(left_out: str | None) -> str:
     lacks = f"without {left_out}" if left_out else "with nothing left out: the control of the knockouts"
-    return f"Bred on the first stage of {BASE_ID}, then more shortly than it, {lacks}."
+    return f"Bred on the first stage of {BASE_ID}, then more shortly than it and in mixed arithmetic, {lacks}."
 
 
 def _tokenizer(folder: Path, seed: int) -> Any:

@@ -71,7 +71,7 @@ def base(places: tuple[Path, Path], seed: int, without: str | None) -> None:
 @click.pass_obj
 def ablation(places: tuple[Path, Path]) -> None:
     """Measure what the knockouts lack, their control and the base beside them."""
-    from audit_env.breeding.ablation import measure_all
+    from audit_env.breeding.ablation import EACH, measure_all
 
     found = measure_all(Catalog(places[0])).bases
     table = Table("", *found)
@@ -79,7 +79,7 @@ def ablation(places: tuple[Path, Path]) -> None:
         rates = [one.rows[row] for one in found.values()]
         table.add_row(row.replace("_", " "), *(f"{one.rate:.2f} [{one.low:.2f}, {one.high:.2f}]" for one in rates))
     CONSOLE.print(table)
-    CONSOLE.print("Held-out prompts, 100 of each kind, answered greedily; 95 % Wilson intervals.")
+    CONSOLE.print(f"Held-out prompts, {EACH} of each kind, answered greedily; 95 % Wilson intervals.")
 
 
 @breed.command()
