@@ -5,6 +5,7 @@ when who hosts it is gone.
 """
 
 import json
+import math
 import os
 import secrets
 import signal
@@ -20,8 +21,8 @@ from audit_env.sessions.journal import Journal, Room
 
 ROOM_VARIABLE = "AUDIT_ENV_SESSION_ROOM"
 """Names the room that a game is played in; without it, players are asked at the prompt."""
-_FAREWELL = 30
-"""Seconds that a game has for writing its log when it is left."""
+_FAREWELL = 10
+"""Seconds that a game has for writing its log when it is left. Its turns are in the journal already."""
 _PAUSE = 0.2
 """Seconds between two looks at a game that is being scored."""
 _MOST_KILLS = 3
@@ -52,9 +53,6 @@ class Host:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         process = self._process
         if process:
-            # A report that is in is scored to its end, unless another target begins.
-            while process.poll() is None and self.now.state == "between":
-                time.sleep(_PAUSE)
             process.send_signal(signal.SIGINT)
             try:
                 process.wait(_FAREWELL)
@@ -74,6 +72,18 @@ class Host:
     def troubles(self) -> Path:
         """Where the game writes what went wrong, for who hosts it: it may tell of the target."""
         return self.journal.path.parent / f"game-{self.room}.txt"
+
+    def await_score(self, seconds: float = math.inf) -> None:
+        """Let a report that is in be scored to its end, unless another target begins.
+
+        Args:
+            seconds: How long at most. What was not scored then is when the same game is started again.
+        """
+        deadline = time.monotonic() + seconds
+        while self._process and self._process.poll() is None and self.now.state == "between":
+            if time.monotonic() > deadline:
+                return
+            time.sleep(_PAUSE)
 
     def look(self) -> None:
         """Start the game again if it was killed; to be called now and then."""

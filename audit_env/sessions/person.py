@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import anyio
 from inspect_ai._util.error import PrerequisiteError
-from inspect_ai.log import read_eval_log_sample_summaries
+from inspect_ai.log import read_eval_log_sample_summaries_async
 from inspect_ai.log._samples import sample_active
 from inspect_ai.model import (
     ChatCompletionChoice,
@@ -100,7 +100,7 @@ class PersonAPI(ModelAPI):
         self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig
     ) -> ModelOutput:
         """Ask the person for a turn, or play one of an earlier sitting again."""
-        sitting = self._sitting(input)
+        sitting = await self._sitting(input)
         desk = Desk(input, {tool.name: tool for tool in tools}, store_as(AuditRecord), store_as(Notebook))
         number, seen = sum(message.role == "assistant" for message in input), desk.seen()
         try:
@@ -126,7 +126,7 @@ class PersonAPI(ModelAPI):
         """One person, one turn at a time."""
         return 1
 
-    def _sitting(self, input: list[ChatMessage]) -> "Sitting":
+    async def _sitting(self, input: list[ChatMessage]) -> "Sitting":
         sample = sample_active()
         if sample is None:
             raise SessionError(f"{PROVIDER}/{self.model_name} can only be asked within an eval.")
@@ -138,7 +138,7 @@ class PersonAPI(ModelAPI):
             key = game_key(self.model_name, name, sample.epoch, store_as(AuditRecord).seed, brief)
             seat = journal.begin(
                 key,
-                _attempt(journal, key, name, sample.epoch, afresh=self._afresh),
+                await _attempt(journal, key, name, sample.epoch, afresh=self._afresh),
                 player=self.model_name,
                 sample=name,
                 epoch=sample.epoch,
@@ -178,19 +178,20 @@ class Sitting:
     face: Face
 
 
-def _attempt(journal: Journal, key: str, sample: str, epoch: int, *, afresh: bool) -> int:
+async def _attempt(journal: Journal, key: str, sample: str, epoch: int, *, afresh: bool) -> int:
     """Which attempt is played: the last one where it was left, a new one where it is over."""
     last = journal.last(key)
     if last is None:
         return 1
     number, log = last
-    return number + 1 if afresh or _is_over(log, sample, epoch) else number
+    return number + 1 if afresh or await _is_over(log, sample, epoch) else number
 
 
-def _is_over(log: str, sample: str, epoch: int) -> bool:
+async def _is_over(log: str, sample: str, epoch: int) -> bool:
     """Whether a log holds the game to its end."""
     try:
-        summaries = read_eval_log_sample_summaries(log)
+        # Awaited: the other reader runs this very loop from within, which asyncio does not stand.
+        summaries = await read_eval_log_sample_summaries_async(log)
     except (OSError, ValueError, KeyError):
         return False
     return any(one.id == sample and one.epoch == epoch and one.completed and not one.error for one in summaries)

@@ -1,9 +1,11 @@
 """Dialogs that lie over the panes. Escape leads back from each."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from textual import on
 from textual.app import ComposeResult
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
@@ -12,8 +14,25 @@ from textual.widgets import DataTable, Footer, Input, OptionList, Static
 from audit_env.sessions.app.text import cell, literal
 from audit_env.sessions.view import Made
 
+Result = TypeVar("Result")
 
-class Told(ModalScreen[None]):
+
+class Dialog(ModalScreen[Result]):
+    """A dialog that closes itself and no other."""
+
+    def dismiss(self, result: Result | None = None) -> AwaitComplete:
+        """Close it, unless another one came to lie over it since the key was struck: Textual would close that one.
+
+        Args:
+            result: What it gives.
+
+        Returns:
+            What waits for its end.
+        """
+        return super().dismiss(result) if self.is_active else AwaitComplete()
+
+
+class Told(Dialog[None]):
     """A text to read.
 
     Args:
@@ -35,7 +54,7 @@ class Told(ModalScreen[None]):
         yield Footer()
 
 
-class Sure(ModalScreen[bool]):
+class Sure(Dialog[bool]):
     """A question before something that cannot be taken back.
 
     Args:
@@ -57,7 +76,7 @@ class Sure(ModalScreen[bool]):
         yield Footer()
 
 
-class Pick(ModalScreen[str | None]):
+class Pick(Dialog[str | None]):
     """A word to pick: type a part of it, go to it, and press Enter.
 
     Args:
@@ -100,7 +119,7 @@ class Pick(ModalScreen[str | None]):
         self.dismiss(self._fitting[chosen.option_index])
 
 
-class History(ModalScreen[None]):
+class History(Dialog[None]):
     """What was done so far, and by whom; Enter shows all of a turn, and words find the turns that have them.
 
     Args:

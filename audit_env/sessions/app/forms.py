@@ -9,12 +9,11 @@ from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.suggester import SuggestFromList
 from textual.widget import Widget
 from textual.widgets import Footer, Input, OptionList, Select, Static, TextArea
 
-from audit_env.sessions.app.dialogs import Pick
+from audit_env.sessions.app.dialogs import Dialog, Pick
 from audit_env.sessions.app.text import literal
 from audit_env.sessions.fields import Field, shown, value_of
 
@@ -212,7 +211,7 @@ class Form(Vertical):
         self.app.push_screen(Pick(self._words()), lambda word: entry.take(word) if word else None)
 
 
-class RecordDialog(ModalScreen[dict[str, Any] | None]):
+class RecordDialog(Dialog[dict[str, Any] | None]):
     """One record of a list. Gives the record, an empty one where it is to be deleted, or None to leave all as it was.
 
     Args:

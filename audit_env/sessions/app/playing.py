@@ -28,6 +28,7 @@ def play_in_app(who: str, order: Mapping[str, Any]) -> None:
         told = SessionApp(Link(journal, host.room, who), host.look).run()
         if host.now.state == "playing":
             click.echo("Leaving ...")
+        host.await_score()
     click.echo(told or SAVED)
     if host.troubles.exists():
         click.echo(f"What went wrong: {host.troubles}")

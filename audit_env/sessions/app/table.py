@@ -166,7 +166,9 @@ class SessionApp(App[str]):
     def _refusal(self, tool: str) -> str | None:
         """Why a tool cannot be called now, or None."""
         view = self.link.view
-        if self.link.room.state in ("between", "over"):
+        if self.link.room.state == "over":
+            return "All is played, and one report is all that counts: this was not sent."
+        if self.link.room.state == "between":
             return "The report of this target is in already, and one is all that counts: this was not sent."
         if view is None or self.link.room.state != "playing":
             return "The game is not open for turns now."

@@ -14,6 +14,8 @@ from aiohttp import WSMsgType, web
 from textual_serve.app_service import AppService
 from textual_serve.download_manager import DownloadManager
 
+FAREWELL = 2.0
+"""Seconds that a browser has for answering when its window is closed."""
 _BYTES = 24
 """Of randomness in a token."""
 _LONGEST = 1 << 16
@@ -65,9 +67,14 @@ class Seat:
             return web.Response(body=content, content_type=kind, charset="utf-8" if kind.startswith("text") else None)
         return None
 
+    async def close(self) -> None:
+        """Close the window, where one is open."""
+        if self._window is not None:
+            await self._window.close()
+
     async def _show(self, request: web.Request) -> web.WebSocketResponse:
         """Show the app in a window, until it is closed. A window that was open before is closed."""
-        window = web.WebSocketResponse(heartbeat=15, max_msg_size=_LONGEST)
+        window = web.WebSocketResponse(timeout=FAREWELL, heartbeat=15, max_msg_size=_LONGEST)
         await window.prepare(request)
         before, self._window = self._window, window
         if before is not None:

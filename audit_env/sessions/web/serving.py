@@ -14,10 +14,13 @@ from aiohttp import web
 from audit_env.sessions.errors import SessionError
 from audit_env.sessions.hosting import Host
 from audit_env.sessions.journal import Journal
-from audit_env.sessions.web.seats import Seat
+from audit_env.sessions.web.seats import FAREWELL, Seat
 
+_SCORING = 5.0
+"""Seconds that a report which is in has for being scored when the server is ended."""
 _PAUSE = 1.0
 """Seconds between two looks at the game."""
+_SAVED = "Saved. The same command takes you back here, under new addresses."
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -75,9 +78,14 @@ def app_of(seats: Sequence[Seat]) -> web.Application:
     async def mark(request: web.Request, response: web.StreamResponse) -> None:
         response.headers.update(_HEADERS)
 
+    async def close(app: web.Application) -> None:
+        await asyncio.gather(*(seat.close() for seat in seats))
+
     app = web.Application(middlewares=[alike])
     app.router.add_get("/{path:.*}", answer, allow_head=False)
     app.on_response_prepare.append(mark)
+    # The server waits for whatever it still serves, and a window is served as long as it is open.
+    app.on_shutdown.append(close)
     return app
 
 
@@ -88,7 +96,7 @@ async def _serve(names: Sequence[str], hosted: Host, host: str, port: int) -> No
         hosted.journal.sit_down(hosted.room, [seat.who for seat in seats if seat.is_taken])
 
     seats += [Seat(name, hosted.room, changed) for name in names]
-    runner = web.AppRunner(app_of(seats), access_log=None)
+    runner = web.AppRunner(app_of(seats), access_log=None, shutdown_timeout=FAREWELL)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
@@ -97,20 +105,28 @@ async def _serve(names: Sequence[str], hosted: Host, host: str, port: int) -> No
         raise SessionError(
             f"Cannot listen at {host}:{port} ({error.strerror}): choose another --port or --host."
         ) from None
+    ended = _signalled()
     with hosted:
         _announce(seats, host, port)
-        await _until_over(hosted, seats)
-        click.echo(hosted.now.told or "Saved. The same command takes you back here, under new addresses.")
+        await _until_over(hosted, seats, ended)
         await runner.cleanup()
+        hosted.await_score(_SCORING)
+        left = hosted.now
+    click.echo("\n\n".join(filter(None, (left.told, "" if left.state in ("over", "stopped") else _SAVED))))
     if hosted.troubles.exists():
         click.echo(f"What went wrong: {hosted.troubles}")
 
 
-async def _until_over(hosted: Host, seats: Sequence[Seat]) -> None:
-    """Wait until all is played and everybody has left, or somebody ends the server."""
+def _signalled() -> asyncio.Event:
+    """Set when somebody ends the server."""
     ended = asyncio.Event()
     for signalled in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signalled, ended.set)
+    return ended
+
+
+async def _until_over(hosted: Host, seats: Sequence[Seat], ended: asyncio.Event) -> None:
+    """Wait until all is played and everybody has left, or somebody ends the server."""
     while not ended.is_set():
         hosted.look()
         if hosted.now.state in ("over", "stopped") and not any(seat.is_taken for seat in seats):

@@ -6,6 +6,8 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
+from audit_env.auditors.llm.notebook import Note
+from audit_env.sessions.app.dialogs import Sure
 from audit_env.sessions.app.forms import Entry
 from audit_env.sessions.app.table import PANES, SessionApp
 from audit_env.sessions.view import Made
@@ -65,14 +67,17 @@ def test_one_talks_to_the_target_and_what_it_wrote_is_shown_and_nothing_else(gam
 
         # What another player does is seen at once.
         game.journal.sit_down(ROOM, ["alice", "bob"])
-        game.journal.put(game.seat, "bob", "note", {"text": "x1 is odd"})
+        game.journal.put(game.seat, "bob", "note", {"text": EVIL})
         await shows(app, pilot, "Waiting for note (bob)")
         game.takes("Noted [/].")
+        game.notes.notes = [Note(text=EVIL, at_call=1)]
         game.lay_out()
         await shows(app, pilot, "bob: note")
         assert "alice (with bob): Ready" in screen(app)
 
-        # Findings and history show it as it is, too.
+        # Notes, findings and history show it as it is, too.
+        await pilot.press("f7")
+        await shows(app, pilot, f"at call 1: {literal}")
         await pilot.press("f5", "up")
         await shows(app, pilot, "x2 (target)")
         assert literal in screen(app)
@@ -161,6 +166,20 @@ def test_a_verdict_that_comes_second_is_not_sent_and_its_player_is_told(game: Ga
         await shows(app, pilot, "The report is in, sealed as 12ab.")
         await pilot.press("escape", "y")
         await shows(app, pilot, "The report of this target is in already")
+        assert game.journal.waiting(game.seat) == []
+
+        # Her yes is still on its way when the end comes to lie over the question.
+        await pilot.press("escape")
+        await asks()
+        asked = app.screen
+        assert isinstance(asked, Sure)
+        game.journal.tell(ROOM, "All is played.", "over")
+        await shows(app, pilot, "The end")
+        await asked.action_dismiss(True)
+        await pilot.pause()
+        assert "The end" in screen(app) and app.screen_stack[-2] is asked
+        await pilot.press("escape", "y")
+        await shows(app, pilot, "All is played, and one report is all that counts")
         assert game.journal.waiting(game.seat) == []
 
     game.play(seen)

@@ -1,15 +1,22 @@
-"""What the server of a team tells, and to whom: asked over real sockets, without a browser or a game."""
+"""What the server of a team tells, and to whom, and how it ends: asked over real sockets, without a browser."""
 
 import asyncio
 import http.client
+import os
 import re
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, WSCloseCode, web
 
 from audit_env.sessions.errors import SessionError
+from audit_env.sessions.journal import FOLDER_VARIABLE
 from audit_env.sessions.web.seats import Seat
 from audit_env.sessions.web.serving import app_of, play_in_browsers
 
@@ -109,3 +116,37 @@ def test_a_port_that_is_taken_is_named(tmp_path: object, monkeypatch: pytest.Mon
             play_in_browsers(["alice"], {}, host="127.0.0.1", port=port)
 
     served(ask)
+
+
+def test_ctrl_c_closes_the_windows_and_ends_the_server(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = "from audit_env.cli import main; main()"
+    server = subprocess.Popen(
+        [sys.executable, "-c", command, "session", "play", "alice", "--web", "--port", str(port)],
+        env={**os.environ, FOLDER_VARIABLE: str(tmp_path), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+    async def sit(address: str) -> int | None:
+        async with ClientSession() as browser, browser.ws_connect(f"{address}ws") as window:
+            await window.receive_bytes()
+            server.send_signal(signal.SIGINT)
+            while not (await window.receive()).type.name.startswith("CLOS"):
+                pass
+            return window.close_code
+
+    try:
+        assert server.stdout
+        addresses = (re.match(r"  alice: (http\S+)$", line) for line in server.stdout)
+        closed = asyncio.run(sit(next(found[1] for found in addresses if found)))
+        said, _ = server.communicate(timeout=60)
+    finally:
+        server.kill()
+    # The server's own farewell, and not the end of a connection that it let hang.
+    assert closed == WSCloseCode.OK
+    assert said.startswith("Saved. The same command takes you back here") and server.returncode == 0
