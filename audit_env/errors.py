@@ -25,6 +25,13 @@ class ServerError(AuditEnvError):
     """A model server cannot be started, is gone, or does not answer."""
 
 
+class EngineClosed(AuditEnvError):
+    """The engine was closed before it could answer."""
+
+    def __init__(self) -> None:
+        super().__init__("The engine was closed while this request was waiting: ask for the subject again.")
+
+
 class ParameterError(AuditEnvError):
     """A task, agent or command parameter has a value that does not exist or cannot be read."""
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("AUDIT_ENV_THREADS", "1")  # as many as those who are compared with it have: no reader beside
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ["AUDIT_ENV_CACHE"] = "off"

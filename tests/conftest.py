@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("AUDIT_ENV_THREADS", "1")
 os.environ["AUDIT_ENV_CACHE"] = "off"
+os.environ["AUDIT_ENV_ENGINE_PROCESS"] = "here"  # tests look into engines; see tests/runtime/forwarding
 
 import numpy as np
 import pytest

@@ -7,11 +7,12 @@ Tokens that the side itself all but excludes stay excluded, since what the two m
 
 import math
 from collections.abc import Sequence
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from audit_env.errors import ParameterError
+
+if TYPE_CHECKING:
+    from torch import Tensor  # the limits are for those too who only ask a process that computes
 
 SHARE = 1e-3
 """Tokens less likely than this share of the likeliest one, under the side itself, are not drawn."""
@@ -51,7 +52,7 @@ def error(amount: float) -> float:
 class Amplified:
     """The logits of rows that amplify, made of their own and the base's, which may be off by half the tolerance."""
 
-    def __init__(self, own: Tensor, base: Tensor, amounts: Sequence[float], tolerance: float) -> None:
+    def __init__(self, own: "Tensor", base: "Tensor", amounts: Sequence[float], tolerance: float) -> None:
         """Amplify.
 
         Args:
@@ -60,12 +61,14 @@ class Amplified:
             amounts: How much each row amplifies, `[b]`.
             tolerance: Twice the error that the logits may have.
         """
+        import torch
+
         self._own, self._tolerance = own, tolerance
         self._floor = own.amax(dim=-1, keepdim=True) + math.log(SHARE)
         amount = torch.tensor(amounts)[:, None]
         self.logits = torch.addcmul(own, amount, own - base).masked_fill(own < self._floor - tolerance, -torch.inf)
         """`[b, vocab]`; minus infinity for tokens that are not drawn, whatever the error."""
 
-    def surely_drawable(self, tokens: Tensor) -> Tensor:
+    def surely_drawable(self, tokens: "Tensor") -> "Tensor":
         """Whether each row's token `[b]` is not excluded whatever the error, `[b]`."""
         return (self._own.gather(1, tokens[:, None]) >= self._floor + self._tolerance)[:, 0]

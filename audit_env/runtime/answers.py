@@ -164,7 +164,7 @@ def fingerprint(folder: Path) -> str:
 
 
 def machine() -> dict[str, str]:
-    """What rounding depends on besides the model, for engines in this process.
+    """What rounding depends on besides the model, for engines on this machine.
 
     Returns:
         Versions of the libraries that compute, the processor's instructions, threads, and the accelerator if any.

@@ -7,12 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from audit_env.catalog.dictionaries import dictionaries_of
 from audit_env.runtime.answers import Source, fingerprint, machine
+from audit_env.runtime.beside import BesideWeights
 from audit_env.runtime.chat import Chat
-from audit_env.runtime.dictionaries import Dictionary
 from audit_env.runtime.engine import LocalEngine
-from audit_env.runtime.lenses import TunedLens
 from audit_env.runtime.memo import Memo, Once
 from audit_env.runtime.request import Generated
 from audit_env.runtime.subject import Floats
@@ -53,8 +51,10 @@ class Sizes(Protocol):
         ...
 
 
-class LocalBase(ABC, Generic[Model, Adapter]):
+class LocalBase(BesideWeights, ABC, Generic[Model, Adapter]):
     """One per model and process; every organism made from it shares it."""
+
+    sizes: Sizes
 
     def __init__(
         self,
@@ -144,21 +144,6 @@ class LocalBase(ABC, Generic[Model, Adapter]):
     def _rounding(self) -> Mapping[str, str]:
         """What rounding depends on besides the weights."""
         return {**self._settings, **machine()}
-
-    @cached_property
-    def vocabulary(self) -> tuple[str, ...]:
-        """Every token as a reader sees it."""
-        return tuple(self.chat.vocabulary(self.sizes.vocab_size))
-
-    @cached_property
-    def dictionaries(self) -> tuple[Dictionary, ...]:
-        """Sparse dictionaries that lie beside the base, in the order of their layers."""
-        return tuple(Dictionary.load(folder, card.sha256) for folder, card in dictionaries_of(self.folder).items())
-
-    @cached_property
-    def tuned_lens(self) -> TunedLens | None:
-        """The lens that lies with the base, if there is one."""
-        return TunedLens.beside(self.folder)
 
     @abstractmethod
     def _read(self, folder: Path, expected: str | None) -> Adapter:

@@ -6,51 +6,29 @@ catalogue id is a name too. Bases are shared: one in memory, however many organi
 
 import atexit
 import threading
-from collections.abc import Hashable
-from dataclasses import dataclass
-from functools import cache, lru_cache, partial
+from collections.abc import Iterable
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from audit_env.catalog import training
 from audit_env.catalog.files import Catalog
-from audit_env.catalog.models import Card, Engine
+from audit_env.catalog.models import Card
 from audit_env.catalog.phenotype import made_of
 from audit_env.catalog.reading import read as read_card
 from audit_env.catalog.training import Mix
-from audit_env.errors import CardError, MissingExtraError, ParameterError, ServerError, WeightsError
-from audit_env.runtime.answers import Answers
+from audit_env.errors import CardError, ParameterError, WeightsError
+from audit_env.runtime import computing
+from audit_env.runtime.computing import Options, Part
+from audit_env.runtime.forwarding import opening
 from audit_env.runtime.redacting import RedactedSubject, Redaction
 from audit_env.runtime.subject import Side, Subject
 
 PROVIDER = "organism"
 """Name of the Inspect provider."""
 
-_Options = tuple[tuple[str, Any], ...]
-"""Options of an engine, by name."""
-
-_Key = tuple[Path, str | None, Engine, Hashable]
-"""What a base is made of: folder, expected hash, engine, and how that is started."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """What a name stands for."""
-
-    card: Card
-    folder: Path
-    base_folder: Path
-    sham_folder: Path | None
-    sham_system: str | None = None
-    redaction: Redaction | None = None
-
-
 _parts: dict[str, Part] = {}
-_bases: dict[_Key, Any] = {}
-"""A `Base` of small, a `HfBase` or a `VllmBase`: torch loads with the first of them."""
-_failed: dict[_Key, ServerError] = {}
-"""Servers that did not start: each sample of a run would start one anew and wait for it, also after Ctrl-C."""
-_subjects: dict[tuple[str, str | None, bool, _Options], Subject] = {}
+_subjects: dict[tuple[str, str | None, bool, Options], Subject] = {}
 _lock = threading.RLock()
 
 
@@ -110,6 +88,17 @@ def subject(name: str, engine: str | None = None, *, anew: bool = False, **optio
         return _subjects[key]
 
 
+def prepare(cards: Iterable[Card]) -> None:
+    """Have what computes organisms load in the background, where it is a process of its own and will be needed.
+
+    Args:
+        cards: Whose subjects are going to be asked for.
+    """
+    with _lock:
+        if any(card.plays is None and opening.takes(card.engine or "small") for card in cards):
+            opening.prepare()
+
+
 def wearing(name: str, folder: Path) -> Subject:
     """The base behind a name, wearing an adapter of the caller's in place of the subject's own.
 
@@ -132,22 +121,19 @@ def wearing(name: str, folder: Path) -> Subject:
         part = _parts.get(name) or _from_catalogue(name)
         if part.card.plays is not None:
             raise ParameterError("This subject is played by a model and has no weights that could wear an adapter.")
-        base, subject_type = _base_of(part, _engine(part, None), anew=True, options=())
-        sides: dict[Side, Any] = {"target": _casting(base.adapter(folder)), "base": _casting()}
-        made: Subject = subject_type(name, base, sides)
-        return made
+        engine = computing.engine_of(part, None)
+        if opening.takes(engine):
+            return opening.wearing(name, part, engine, folder)
+        return computing.wearing(name, part, engine, folder)
 
 
 def release_all() -> None:
     """Unbind every alias and take every base out of memory. Whoever still waits for an answer gets an error."""
     with _lock:
-        for base in _bases.values():
-            base.engine.close()
+        opening.close()
+        computing.close_all()
         _parts.clear()
         _subjects.clear()
-        _bases.clear()
-        _failed.clear()
-        _answers.cache_clear()
 
 
 def plays(name: str) -> str | None:
@@ -250,53 +236,25 @@ def _catalog() -> Catalog:
     return Catalog()
 
 
-@cache
-def _answers() -> Answers:
-    """What this machine keeps of earlier runs."""
-    return Answers.from_environment()
-
-
 def _fingerprint(card: Card) -> str:
     """Eight hexadecimal digits that change with what the organism is."""
     return made_of(card)[:8]
 
 
-def _play(name: str, part: Part, engine: str | None, anew: bool, options: _Options) -> Subject:
+def _play(name: str, part: Part, engine: str | None, anew: bool, options: Options) -> Subject:
     made = _unredacted(name, part, engine, anew, options)
     return RedactedSubject(made, part.redaction) if part.redaction else made
 
 
-def _unredacted(name: str, part: Part, engine: str | None, anew: bool, options: _Options) -> Subject:
+def _unredacted(name: str, part: Part, engine: str | None, anew: bool, options: Options) -> Subject:
     if part.card.plays is None:
-        return _computed(name, part, _engine(part, engine), anew, options)
+        chosen = computing.engine_of(part, engine)
+        computed = opening.computed if opening.takes(chosen) else computing.computed
+        return computed(name, part, chosen, anew=anew, options=options)
     if engine is not None or options:
         given = f"engine='{engine}'" if engine is not None else f"{options[0][0]}=..."
         raise ParameterError(f"{given}: '{name}' is played by a model and has no weights; leave it out.")
     return _prompted(name, part, part.card.plays)
-
-
-def _engine(part: Part, asked: str | None) -> Engine:
-    """What computes a part: what was asked for, what its card says, or the first engine that knows the architecture."""
-    engines: tuple[Engine, ...] = get_args(Engine)
-    chosen = asked or part.card.engine
-    if chosen is None:
-        return "small" if _small_knows(part.base_folder) else "hf"
-    if chosen not in engines:
-        raise ParameterError(
-            f"engine='{chosen}': the engines are {', '.join(engines)}; give one with  -M engine=...  or in field "
-            "'engine' of the card."
-        )
-    return engines[engines.index(chosen)]
-
-
-def _small_knows(folder: Path) -> bool:
-    from audit_env.runtime.small.config import Shape
-
-    try:
-        Shape.read(folder)
-    except WeightsError:
-        return False
-    return True
 
 
 def _prompted(name: str, part: Part, plays: str) -> Subject:
@@ -306,83 +264,6 @@ def _prompted(name: str, part: Part, plays: str) -> Subject:
     if part.sham_system is not None:
         prompts["sham"] = part.sham_system
     return ApiSubject(name, plays, prompts)
-
-
-def _computed(name: str, part: Part, engine: Engine, anew: bool, options: _Options) -> Subject:
-    base, subject_type = _base_of(part, engine, anew, options)
-    card = part.card
-    adapter = None if card.base is None or card.weights is None else base.adapter(part.folder, card.weights.sha256)
-    sides: dict[Side, Any] = {"target": _casting(adapter, card.hidden_system), "base": _casting()}
-    if part.sham_folder is not None:
-        prompted = part.sham_system is not None
-        sides["sham"] = _casting(None if prompted else base.adapter(part.sham_folder), part.sham_system)
-    made: Subject = subject_type(name, base, sides)
-    return made
-
-
-def _base_of(part: Part, engine: Engine, anew: bool, options: _Options) -> tuple[Any, Any]:
-    """The base of a part, in memory, and what its engine calls a subject."""
-    try:
-        base_type, subject_type = _types(engine, anew)
-    except ModuleNotFoundError as error:
-        extra = "local" if engine == "small" else engine
-        raise MissingExtraError(str(error.name), extra, "Running an organism on this machine") from error
-    card = part.card
-    expected = card.weights.sha256 if card.base is None and card.weights else card.base_sha256
-    return _base((part.base_folder.resolve(), expected, engine, _how(engine, options)), base_type), subject_type
-
-
-def _casting(adapter: Any = None, hidden_system: str | None = None) -> Any:
-    """What a side adds to the base."""
-    from audit_env.runtime.local import Casting
-
-    return Casting(adapter, hidden_system)
-
-
-def _base(key: _Key, base_type: Any) -> Any:
-    if key in _failed:
-        raise _failed[key]
-    if key not in _bases:
-        *what, _, how = key
-        try:
-            _bases[key] = base_type(*what) if how is None else base_type(*what, how)
-        except ServerError as error:
-            _failed[key] = error
-            raise
-        except KeyboardInterrupt:
-            _failed[key] = ServerError("The start of the vLLM server was interrupted: start the run again.")
-            raise
-    return _bases[key]
-
-
-def _how(engine: Engine, options: _Options) -> Hashable:
-    """How an engine is started, where that can be told it."""
-    if engine == "vllm":
-        from audit_env.runtime.vllm.options import Options
-
-        return Options.read(dict(options))
-    if options:
-        raise ParameterError(f"{options[0][0]}=...: only the engine 'vllm' has options; leave it out.")
-    return None
-
-
-def _types(engine: Engine, anew: bool) -> tuple[Any, Any]:
-    """What an engine calls a base and a subject."""
-    if engine == "vllm":
-        from audit_env.runtime.vllm.base import VllmBase
-        from audit_env.runtime.vllm.subject import VllmSubject
-
-        return VllmBase, VllmSubject
-    kept = None if anew else _answers()
-    if engine == "hf":
-        from audit_env.runtime.hf.base import HfBase
-        from audit_env.runtime.hf.subject import HfSubject
-
-        return HfBase, partial(HfSubject, kept=kept)
-    from audit_env.runtime.small.base import Base
-    from audit_env.runtime.small.subject import SmallSubject
-
-    return Base, partial(SmallSubject, kept=kept)
 
 
 atexit.register(release_all)

@@ -28,6 +28,8 @@ _PLACE = "contentplace"
 
 MEMO_TOKENS = 2**18
 """Of rendered prompts: several scans of a small model's vocabulary."""
+MEMO_CHARACTERS = 2**20
+"""Of conversations with a header after them."""
 MEMO_HEADERS = 2**14
 """Conversations whose header has been measured."""
 
@@ -71,6 +73,9 @@ class Chat:
         # Every side is asked the same, and so is every organism of the base.
         self._prompts: Memo[Prompt] = Memo(MEMO_TOKENS, lambda prompt: len(prompt.ids))
         self._headers: Memo[int] = Memo(MEMO_HEADERS)
+        # One answer is held against many system prompts, and rendered with each.
+        self._asked: Memo[str] = Memo(MEMO_CHARACTERS, len)
+        self._encoded: Memo[tuple[int, ...]] = Memo(MEMO_TOKENS, len)
 
     @cached_property
     def _hidden(self) -> frozenset[int]:
@@ -94,14 +99,10 @@ class Chat:
             ParameterError: If the template refuses the conversation.
         """
         key = _key(conversation, thinking), prefill
-        rendered = self._prompts.get(key)
-        if rendered is None:
-            rendered = self._prompt(conversation, prefill, thinking)
-            self._prompts.keep(key, rendered)
-        return rendered
+        return self._prompts.made(key, lambda: self._prompt(conversation, prefill, thinking))
 
     def _prompt(self, conversation: Messages, prefill: str, thinking: bool) -> Prompt:
-        text = self._render(conversation, thinking, add_generation_prompt=True)
+        text = self._asking(conversation, thinking)
         begun = self.continuation(conversation, prefill, thinking=thinking)
         ids = self.encode(text)
         if self._bos is not None:
@@ -157,15 +158,13 @@ class Chat:
         Returns:
             Number of tokens that the template adds to ask for an answer: the last of the prompt, but for its prefill.
         """
-        key = _key(conversation, thinking)
-        count = self._headers.get(key)
-        if count is None:
-            whole = self._render(conversation, thinking, add_generation_prompt=True)
-            begin = len(commonprefix((self._render(conversation, thinking), whole)))
-            # A token across the border counts as the header's.
-            count = sum(end > begin for _, end in self._encoder.encode(whole, add_special_tokens=False).offsets)
-            self._headers.keep(key, count)
-        return count
+        return self._headers.made(_key(conversation, thinking), lambda: self._header(conversation, thinking))
+
+    def _header(self, conversation: Messages, thinking: bool) -> int:
+        whole = self._asking(conversation, thinking)
+        begin = len(commonprefix((self._render(conversation, thinking), whole)))
+        # A token across the border counts as the header's.
+        return sum(end > begin for _, end in self._encoder.encode(whole, add_special_tokens=False).offsets)
 
     def continuation(self, conversation: Messages, text: str, *, thinking: bool = False) -> list[int]:
         """Token ids of a text as it stands after the assistant header of a conversation.
@@ -180,10 +179,11 @@ class Chat:
         """
         if not text.strip():
             return []
-        header = self._render(conversation, thinking, add_generation_prompt=True)
+        header = self._asking(conversation, thinking)
         said = {"role": "assistant", "content": text}
         whole = self._render([*conversation, said], thinking, continue_final_message=True)
-        return self.encode(whole.removeprefix(header) if whole.startswith(header) else text)
+        begun = whole.removeprefix(header) if whole.startswith(header) else text
+        return list(self._encoded.made(begun, lambda: tuple(self.encode(begun))))
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, without special tokens added."""
@@ -221,6 +221,11 @@ class Chat:
     def _decode(self, ids: Sequence[int]) -> str:
         text: str = self._tokenizer.decode([token for token in ids if token not in self._hidden])
         return text
+
+    def _asking(self, conversation: Messages, thinking: bool) -> str:
+        """A conversation with the assistant header after it."""
+        key = _key(conversation, thinking)
+        return self._asked.made(key, lambda: self._render(conversation, thinking, add_generation_prompt=True))
 
     def _render(self, messages: Messages, thinking: bool, **options: bool) -> str:
         from jinja2 import TemplateError

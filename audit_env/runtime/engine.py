@@ -8,22 +8,17 @@ from typing import Generic, TypeVar
 
 import torch
 
-from audit_env.errors import AuditEnvError, ParameterError
+from audit_env.errors import ParameterError
 from audit_env.runtime.request import Request
 
 GATHER_SECONDS = 0.003
 """How long an idle engine waits for companions of a first request."""
 
+THREADS_VARIABLE = "AUDIT_ENV_THREADS"
+
 Model = TypeVar("Model")
 Adapter = TypeVar("Adapter")
 Result = TypeVar("Result")
-
-
-class EngineClosed(AuditEnvError):
-    """The engine was closed before it could answer."""
-
-    def __init__(self) -> None:
-        super().__init__("The engine was closed while this request was waiting: ask for the subject again.")
 
 
 class LocalEngine(ABC, Generic[Model, Adapter]):
@@ -73,13 +68,25 @@ def threads() -> int:
     Raises:
         ParameterError: If the variable is not a positive whole number.
     """
-    given = os.environ.get("AUDIT_ENV_THREADS")
+    given = os.environ.get(THREADS_VARIABLE)
     if given is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return max(1, min(4, cores // 2))
+        return max(1, min(4, _cores() // 2))
     if not given.isdecimal() or int(given) < 1:
         raise ParameterError(f"AUDIT_ENV_THREADS is '{given}': set it to a whole number of threads, 1 or more.")
     return int(given)
+
+
+def readers() -> int:
+    """Threads that take jobs beside an engine's own one, each with as many threads of torch.
+
+    Returns:
+        1 where this process may use two cores or more, or as many threads of torch are asked for; otherwise 0.
+    """
+    return int((_cores() if os.environ.get(THREADS_VARIABLE) is None else threads()) > 1)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def apart(compute: Callable[[], Result]) -> Result:

@@ -45,6 +45,14 @@ class Memo(Generic[Value]):
             while self._total > self._most:
                 self._total -= self._size(self._kept.popitem(last=False)[1])
 
+    def made(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """The value of a key: kept, or made now and kept."""
+        value = self.get(key)
+        if value is None:
+            value = make()
+            self.keep(key, value)
+        return value
+
 
 class Once(Generic[Value]):
     """What is computed once, even for those who ask at the same time: audits run side by side and step alike.

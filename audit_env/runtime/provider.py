@@ -70,7 +70,7 @@ class OrganismAPI(ModelAPI):
 
         Args:
             model_name: An organism's id, or a bound alias.
-            base_url: Not used: organisms run in this process, or where the options say.
+            base_url: Not used: organisms run on this machine, or where the options say.
             api_key: Not used, but for what Inspect gives when it wants no more than a name.
             config: Default settings.
             engine: What is to compute it, "small", "hf" or "vllm" (see `cast.subject`). Inspect's cache does not tell

@@ -87,8 +87,7 @@ class RedactedSubject(Subject):
         self.alias, self.capabilities = subject.alias, subject.capabilities
         self.n_layers, self.d_model = subject.n_layers, subject.d_model
         self.vocab_size, self.context_length = subject.vocab_size, subject.context_length
-        # Of the engine behind it, which differs from handle to handle.
-        vars(self).update(engine=subject.engine, metered=subject.metered)
+        self.engine, self.metered = subject.engine, subject.metered
 
     async def generate(
         self,

@@ -108,7 +108,8 @@ def choose(
         scores[cut] = scores[cut].masked_fill(~nucleus.possible, -torch.inf)
     tokens = torch.from_numpy(scores.numpy().argmax(axis=1))  # ten times as fast as torch's
     best = scores.gather(1, tokens[:, None])
-    second = scores.scatter(1, tokens[:, None], -torch.inf).amax(dim=1, keepdim=True)
+    second = scores.scatter_(1, tokens[:, None], -torch.inf).amax(dim=1, keepdim=True)
+    scores.scatter_(1, tokens[:, None], best)  # put back: a copy of all scores takes longer
     margins = tolerance * _column(error(sampling.amplify) for sampling in samplings)
     sure = (best - second > margins)[:, 0]
     if amplified is not None:
@@ -164,10 +165,13 @@ def gumbel(keys: Sequence[int], steps: Sequence[int], vocab: int) -> Tensor:
     noise = torch.empty(len(keys), vocab)
     with np.errstate(over="ignore"):
         starts = np.array(keys, dtype=np.uint64) + np.array(steps, dtype=np.uint64) * np.uint64(vocab) * _GOLDEN
-        rows = max(1, _AT_ONCE // vocab)
+        rows = min(len(keys), max(1, _AT_ONCE // vocab))
+        bits, scratch = np.empty((2, rows, vocab), dtype=np.uint64)
         for first in range(0, len(keys), rows):
-            bits = _mix(starts[first : first + rows, None] + counters)
-            _from_bits(bits, noise[first : first + rows])
+            some = starts[first : first + rows, None]
+            np.add(some, counters, out=bits[: len(some)])
+            _mix(bits[: len(some)], scratch[: len(some)])
+            _from_bits(bits[: len(some)], noise[first : first + rows])
     return noise
 
 
@@ -180,11 +184,10 @@ def _from_bits(bits: npt.NDArray[np.uint64], noise: Tensor) -> None:
     minus_u.clamp_(min=2.0**-24 - 1).log1p_().neg_().log_().neg_()
 
 
-def _mix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+def _mix(x: npt.NDArray[np.uint64], scratch: npt.NDArray[np.uint64]) -> None:
     """SplitMix64's output function, in place."""
-    x ^= x >> np.uint64(30)
+    x ^= np.right_shift(x, np.uint64(30), out=scratch)
     x *= _MIX1
-    x ^= x >> np.uint64(27)
+    x ^= np.right_shift(x, np.uint64(27), out=scratch)
     x *= _MIX2
-    x ^= x >> np.uint64(31)
-    return x
+    x ^= np.right_shift(x, np.uint64(31), out=scratch)

@@ -22,7 +22,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NoReturn, Protocol
+from typing import Literal, NoReturn, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -341,9 +341,9 @@ class ContextOverflow(ParameterError):
 class Subject(ABC):
     """A model under audit. See the module's text for the rules that every engine keeps."""
 
-    engine: ClassVar[str]
+    engine: str
     """Name of the engine, for error texts and logs."""
-    metered: ClassVar[bool] = False
+    metered: bool = False
     """Whether Inspect counts this engine's tokens by itself, under the name of the model that the engine calls."""
 
     alias: str

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("AUDIT_ENV_THREADS", "1")
 
 import pytest
 import torch

@@ -9,9 +9,8 @@ import pytest
 
 from audit_env.catalog.files import Catalog
 from audit_env.catalog.models import Card
-from audit_env.errors import CardError, ParameterError, WeightsError
-from audit_env.runtime import cast
-from audit_env.runtime.engine import EngineClosed
+from audit_env.errors import CardError, EngineClosed, ParameterError, WeightsError
+from audit_env.runtime import cast, computing
 from audit_env.runtime.subject import SIDES
 
 from .conftest import run, user
@@ -56,8 +55,8 @@ def test_one_base_serves_all_organisms(catalog: Catalog) -> None:
         bind(catalog, f"t-0000000{number}", organism)
         cast.subject(f"t-0000000{number}")
         cast.subject(organism)
-    assert len(cast._bases) == 1
-    [base] = cast._bases.values()
+    assert len(computing._bases) == 1
+    [base] = computing._bases.values()
     assert len(base._adapters) == len(catalog.organism_ids()) - 1
     assert cast.subject("tiny/gloom.a") is cast.subject("tiny/gloom.a")
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from audit_env.errors import ParameterError
+from audit_env.errors import EngineClosed, ParameterError
 from audit_env.runtime.batching import MAX_ROWS
-from audit_env.runtime.engine import EngineClosed, threads
+from audit_env.runtime.engine import readers, threads
 from audit_env.runtime.finite import NotFinite
 from audit_env.runtime.memory import OutOfMemory, is_out_of_memory
 from audit_env.runtime.request import Request
@@ -44,6 +44,51 @@ def test_jobs_run_on_one_thread_of_the_engine(engine: Engine) -> None:
     names = {engine.run(lambda _: threading.current_thread().name).result() for _ in range(5)}
     assert names == {"audit_env-small"}
     engine.close()
+
+
+@pytest.fixture
+def helped(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """An engine with a reader."""
+    monkeypatch.setattr("audit_env.runtime.small.engine.readers", lambda: 1)
+    return Engine(pair.base.model)
+
+
+def test_a_reader_takes_jobs_while_the_engine_is_busy(helped: Engine) -> None:
+    both = threading.Barrier(2, timeout=60)
+
+    def meets(_: Llama) -> tuple[str, int, bool]:
+        both.wait()  # for a job that must run at the same time
+        return threading.current_thread().name, torch.get_num_threads(), torch.is_inference_mode_enabled()
+
+    jobs = [helped.run(meets) for _ in range(4)]
+    assert {job.result(60) for job in jobs} == {("audit_env-small", 1, True), ("audit_env-small-reader-0", 1, True)}
+    helped.close()
+
+
+def test_a_reading_does_not_depend_on_the_thread(pair: Pair, helped: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    talks = [user(text) for text in prompts(300, seed=4)]
+    subject = pair.subject(1)
+    alone = run(subject.first_token(talks)), run(subject.score(talks, ["the fox"] * 300))
+    monkeypatch.setattr(pair.base, "engine", helped)
+    for _ in range(2):
+        tokens, scores = run(subject.first_token(talks)), run(subject.score(talks, ["the fox"] * 300))
+        assert tokens.tobytes() == alone[0].tobytes()
+        assert all((a.logprobs == b.logprobs).all() for a, b in zip(scores, alone[1], strict=True))
+    helped.close()
+
+
+def test_whoever_waits_is_told_when_a_readers_engine_closes(helped: Engine) -> None:
+    hold = threading.Event()
+    blocked = [helped.run(lambda _: hold.wait(60)) for _ in range(2)]
+    waiting = [helped.run(lambda _: 1) for _ in range(3)]
+    closing = threading.Thread(target=helped.close)
+    closing.start()
+    while not helped._closed:
+        time.sleep(0.001)
+    hold.set()
+    closing.join(60)
+    assert not closing.is_alive() and all(one.result(0) for one in blocked)
+    assert all(isinstance(one.exception(0), EngineClosed) or one.result(0) == 1 for one in waiting)
 
 
 def test_an_error_of_a_job_reaches_its_caller_alone(engine: Engine) -> None:
@@ -252,6 +297,24 @@ def test_numbers_that_are_none_end_their_row_alone(pair: Pair) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_all_ends_where_a_reader_ends_unforeseen(helped: Engine) -> None:
+    both = threading.Barrier(2, timeout=60)
+
+    def ends(_: Llama) -> None:
+        both.wait()
+        if "reader" in threading.current_thread().name:
+            raise SystemExit
+
+    for _ in range(2):
+        helped.run(ends)
+    with pytest.raises(EngineClosed):
+        while True:
+            helped.generate([request()])
+            time.sleep(0.001)
+    helped.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_whoever_waits_is_told_when_the_thread_ends_unforeseen(engine: Engine) -> None:
     def ends(_: Llama) -> None:
         raise SystemExit
@@ -328,4 +391,7 @@ def test_the_number_of_threads_is_taken_from_the_environment_or_the_cores(
     monkeypatch.delenv("AUDIT_ENV_THREADS")
     for cores, wanted in ((1, 1), (2, 1), (4, 2), (64, 4)):
         monkeypatch.setattr("os.sched_getaffinity", lambda _, cores=cores: set(range(cores)), raising=False)
-        assert threads() == wanted
+        assert (threads(), readers()) == (wanted, cores > 1)
+    for asked in (1, 2):
+        monkeypatch.setenv("AUDIT_ENV_THREADS", str(asked))
+        assert (threads(), readers()) == (asked, asked > 1)

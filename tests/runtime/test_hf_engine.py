@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
+from audit_env.errors import EngineClosed
 from audit_env.runtime.batching import CACHE_POSITIONS, MAX_ROWS
-from audit_env.runtime.engine import EngineClosed
 from audit_env.runtime.finite import NotFinite
 from audit_env.runtime.hf.adapters import Worn
 from audit_env.runtime.hf.batch import COMPANIONS, Batch, Running

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from audit_env.catalog.files import Catalog
 from audit_env.phenotype.bench import shelved
-from audit_env.runtime import cast
+from audit_env.runtime import cast, computing
 from audit_env.runtime.answers import Answers, Keep
 from audit_env.runtime.edits import Add
 from audit_env.runtime.hf.base import HfBase
@@ -162,7 +162,7 @@ def test_the_cast_uses_the_users_cache_but_for_measurements(
 
     name = "tiny/gloom.a"
     [[said]] = run(cast.subject(name).generate(talk, temperature=0, max_tokens=8))
-    kept = cast._answers()
+    kept = computing._answers()
     [stored] = kept._within(lambda db: db.execute("SELECT key FROM answers").fetchall())
     run(kept.put(stored[0], type(said)("planted", said.ids, said.stop, said.prompt_tokens)))
     assert planted(cast.subject(name))

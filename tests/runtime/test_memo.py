@@ -216,3 +216,13 @@ async def _twice(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
         await subject.first_token(asked)
     with pytest.raises(AssertionError):
         await subject.first_token(asked[:1], side="base")
+
+
+def test_a_value_is_made_once_and_again_where_it_was_not_kept() -> None:
+    memo, made = Memo[str](3, len), []
+
+    def of(key: str) -> str:
+        return memo.made(key, lambda: made.append(key) or key)
+
+    assert [of("ab"), of("ab"), of("long"), of("long")] == ["ab", "ab", "long", "long"]
+    assert made == ["ab", "long", "long"]  # the long one is larger than all that is kept

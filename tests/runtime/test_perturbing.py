@@ -8,8 +8,7 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from audit_env.errors import CapabilityError, ParameterError
-from audit_env.runtime.engine import EngineClosed
+from audit_env.errors import CapabilityError, EngineClosed, ParameterError
 from audit_env.runtime.perturbation import Perturbation
 from audit_env.runtime.perturbing import perturbed, rounded_rows
 from audit_env.runtime.subject import Floats, Side, Subject

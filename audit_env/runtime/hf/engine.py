@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from audit_env.runtime.engine import GATHER_SECONDS, EngineClosed, LocalEngine, threads
+from audit_env.errors import EngineClosed
+from audit_env.runtime.engine import GATHER_SECONDS, LocalEngine, threads
 from audit_env.runtime.hf.adapters import Worn
 from audit_env.runtime.hf.batch import Batch
 from audit_env.runtime.hf.model import HfModel

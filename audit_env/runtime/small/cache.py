@@ -1,7 +1,7 @@
 """Keys and values of the rows being generated, and attention to them.
 
-Rows lie in lanes by their length, so that a short row does not pay for a long one: attention reads a whole lane up to
-its longest row, and reading is what it costs. Within a lane, rows fill the slots from 0 without gaps; a row that
+Rows lie in lanes by their length, so that a short row does not pay for a long one: attention reads a whole lane, and
+reading is what it costs. Within a lane, rows fill the slots from 0 without gaps; a row that
 outgrows its lane moves to the next. For everything but attention all lanes are one batch.
 """
 
@@ -103,13 +103,15 @@ class Lane:
         Returns:
             `[slots, h * d]`
         """
-        slots, longest = len(self.rows), places.mask.shape[-1]
+        slots, (heads, group) = len(self.rows), self._groups
         for cache, new in zip(self._cache[:, layer], (keys, values), strict=True):
             cache[places.slots, :, places.positions] = new
-        k, v = self._cache[:, layer, :slots, :, :longest]
-        q = (queries * self._scale).view(slots, *self._groups, -1)
-        weights = torch.softmax(q @ k.transpose(-1, -2) + places.mask, dim=-1)
-        return torch.matmul(weights, v).view(slots, -1)
+        # All positions of the lane: on memory without gaps the products are twice as fast as on the filled part alone.
+        k, v = (one[:slots].flatten(0, 1) for one in self._cache[:, layer])
+        q = (queries * self._scale).view(slots * heads, group, -1)
+        scores = torch.bmm(q, k.transpose(1, 2)).view(slots, heads, group, -1).add_(places.mask)
+        weights = torch.softmax(scores, dim=-1).view(slots * heads, group, -1)
+        return torch.bmm(weights, v).view(slots, -1)
 
 
 class Places:
@@ -123,11 +125,11 @@ class Places:
             order: Place in the batch of the row in each slot.
         """
         lengths = np.array([row.length for row in lane.rows])
-        ahead = np.arange(lengths.max() + 1) > lengths[:, None]
+        ahead = np.arange(lane.capacity) > lengths[:, None]
         self.slots = torch.arange(len(lane.rows))
         self.positions = torch.from_numpy(lengths)
         self.mask = torch.from_numpy(np.where(ahead, np.float32(-np.inf), np.float32(0)))[:, None, None]
-        """0 where a row may look, minus infinity beyond its new position, `[slots, 1, 1, t]`"""
+        """0 where a row may look, minus infinity beyond its new position, `[slots, 1, 1, capacity]`"""
         first = order[0]
         neighbours = list(order) == list(range(first, first + len(order)))
         self.rows = slice(first, first + len(order)) if neighbours else torch.tensor(order)

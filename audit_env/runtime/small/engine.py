@@ -1,8 +1,8 @@
-"""The engine: one thread that owns a base, its adapters and the running batch.
+"""The engine: one thread that owns a base, its adapters and the running batch, and readers that help it.
 
 Callers on any thread or event loop hand in requests and jobs, and wait for futures. Jobs (scoring, contrasts,
-activations) run between two steps of the running batch, as batches of their own, so that what they compute does not
-depend on who else is running.
+activations) run between two steps of the running batch or on a reader's thread, as batches of their own, so that what
+they compute does not depend on who else is running, nor on the thread.
 """
 
 import queue
@@ -10,12 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 import torch
 
+from audit_env.errors import EngineClosed
 from audit_env.runtime.batching import MAX_ROWS
-from audit_env.runtime.engine import GATHER_SECONDS, EngineClosed, LocalEngine, threads
+from audit_env.runtime.engine import GATHER_SECONDS, LocalEngine, readers, threads
 from audit_env.runtime.request import Request, fulfil, reject
 from audit_env.runtime.small.adapter import Adapter
 from audit_env.runtime.small.batch import Batch
@@ -42,13 +44,18 @@ class Engine(LocalEngine[Llama, Adapter]):
         self.batch = Batch(model)
         """The running batch. Only its counters are for other threads to read."""
         self._model = model
-        self._jobs: list[Job] = []
-        self._inbox: queue.SimpleQueue[Sequence[Request[Adapter]] | Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Sequence[Request[Adapter]] | None] = queue.SimpleQueue()
         self._closed = False
         self._gate = threading.Lock()
         self._threads = threads()
         self._thread = threading.Thread(target=self._work, name="audit_env-small", daemon=True)
-        self._thread.start()
+        self._readers = [
+            threading.Thread(target=self._read, name=f"audit_env-small-reader-{number}", daemon=True)
+            for number in range(readers())
+        ]
+        for thread in (self._thread, *self._readers):
+            thread.start()
 
     def generate(self, requests: Sequence[Request[Adapter]]) -> None:
         """Hand in requests (see `LocalEngine.generate`)."""
@@ -57,23 +64,26 @@ class Engine(LocalEngine[Llama, Adapter]):
     def run(self, compute: Callable[[Llama], Result]) -> "Future[Result]":
         """Compute something with the model (see `LocalEngine.run`)."""
         job = Job(compute, Future())
-        self._put(job)
+        self._put((), job)
         return job.future
 
     def close(self) -> None:
-        """Stop the thread. Whoever still waits gets `EngineClosed`."""
+        """Stop the threads. Whoever still waits gets `EngineClosed`."""
         with self._gate:
             if not self._closed:
                 self._closed = True
                 self._inbox.put(None)
-        self._thread.join()
+        for thread in (self._thread, *self._readers):
+            thread.join()
 
-    def _put(self, item: Sequence[Request[Adapter]] | Job) -> None:
+    def _put(self, requests: Sequence[Request[Adapter]], job: Job | None = None) -> None:
         # Under the gate nothing can arrive after the None that ends the work, so nothing is left unanswered.
         with self._gate:
             if self._closed:
                 raise EngineClosed
-            self._inbox.put(item)
+            if job:
+                self._jobs.put(job)
+            self._inbox.put(requests)  # which wakes the thread, also where a job is all that there is
 
     def _work(self) -> None:
         # OpenMP keeps the number of threads per calling thread: this is the one that computes.
@@ -81,11 +91,22 @@ class Engine(LocalEngine[Llama, Adapter]):
         try:
             with torch.inference_mode():
                 while self._receive():
-                    if self._jobs:
-                        self._jobs.pop(0).run(self._model)
+                    with suppress(queue.Empty):
+                        if job := self._jobs.get_nowait():
+                            job.run(self._model)
                     self.batch.advance()
         finally:
             self._end()
+
+    def _read(self) -> None:
+        """Take jobs while the engine's own thread is busy."""
+        torch.set_num_threads(self._threads)
+        try:
+            with torch.inference_mode():
+                while job := self._jobs.get():
+                    job.run(self._model)
+        finally:
+            self._inbox.put(None)  # where it ends by an error that nobody foresaw, all ends
 
     def _end(self) -> None:
         """Tell everyone who still waits, also where the thread ends by an error that nobody foresaw."""
@@ -94,8 +115,12 @@ class Engine(LocalEngine[Llama, Adapter]):
         while not self._inbox.empty():
             self._take(self._inbox.get())
         self.batch.fail(EngineClosed())
-        for job in self._jobs:
-            reject(job.future, EngineClosed())
+        with suppress(queue.Empty):
+            while True:
+                if job := self._jobs.get_nowait():
+                    reject(job.future, EngineClosed())
+        for _ in self._readers:
+            self._jobs.put(None)
 
     def _receive(self) -> bool:
         """Take in what has arrived. Wait for it when there is nothing else to do.
@@ -103,7 +128,7 @@ class Engine(LocalEngine[Llama, Adapter]):
         Returns:
             False when the engine is to stop.
         """
-        idle = self.batch.idle and not self._jobs
+        idle = self.batch.idle and self._jobs.empty()
         deadline: float | None = None
         while True:
             try:
@@ -115,11 +140,9 @@ class Engine(LocalEngine[Llama, Adapter]):
                 return False
             self._take(item)
             deadline = deadline or time.monotonic() + GATHER_SECONDS
-            if self._jobs or self.batch.waiting >= MAX_ROWS:
+            if not self._jobs.empty() or self.batch.waiting >= MAX_ROWS:
                 return True
 
-    def _take(self, item: Sequence[Request[Adapter]] | Job | None) -> None:
-        if isinstance(item, Job):
-            self._jobs.append(item)
-        elif item is not None:
-            self.batch.ask(item)
+    def _take(self, requests: Sequence[Request[Adapter]] | None) -> None:
+        if requests:
+            self.batch.ask(requests)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from audit_env.errors import WeightsError
+from audit_env.runtime.beside import BesideWeights
 from audit_env.runtime.chat import Chat
 from audit_env.runtime.hf.source import check_folder
 from audit_env.runtime.memo import Memo, Once
@@ -81,8 +82,10 @@ class Adapter(NamedTuple):
     folder: Path
 
 
-class VllmBase:
+class VllmBase(BesideWeights):
     """One per model, process and options; every organism made from it shares it."""
+
+    sizes: Sizes
 
     def __init__(self, folder: Path, expected: str | None = None, options: Options | None = None) -> None:
         """Start a server, or find the one that is there.
@@ -126,11 +129,6 @@ class VllmBase:
             check_adapter(folder)
             self._adapters[key] = Adapter(self.engine.load(folder), folder)
         return self._adapters[key]
-
-    @cached_property
-    def vocabulary(self) -> tuple[str, ...]:
-        """Every token as a reader sees it."""
-        return tuple(self.chat.vocabulary(self.sizes.vocab_size))
 
     @cached_property
     def embedding(self) -> Floats:

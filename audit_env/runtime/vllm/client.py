@@ -15,8 +15,7 @@ import anyio
 import httpx
 from anyio.from_thread import start_blocking_portal
 
-from audit_env.errors import ServerError
-from audit_env.runtime.engine import EngineClosed
+from audit_env.errors import EngineClosed, ServerError
 from audit_env.runtime.vllm.options import Options
 
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)

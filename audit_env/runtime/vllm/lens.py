@@ -48,11 +48,12 @@ def edit_fields(placed: Placed | None, prompt: int, limit: int = 0, *, whole: bo
     if placed is None:
         return {}
     adds = list(map(_refusing, placed.edits))
-    for number, add in enumerate(adds):
-        if add.unit == "norm" and any(add.layer == other.layer for other in adds[:number]):
+    for number, (add, hit) in enumerate(zip(adds, placed.positions, strict=True)):
+        before = zip(adds[:number], placed.positions, strict=False)
+        if add.unit == "norm" and any(add.layer == other.layer and _meet(hit, there) for other, there in before):
             raise CapabilityError(
                 "The engine 'vllm' measures the residual before all edits of a layer: give an edit with unit='norm' "
-                "before the others of its layer."
+                "before the others of its layer that hit the same tokens."
             )
     reached = range(1 if limit else 0, prompt) if whole else range(0)
     vectors = []
@@ -111,6 +112,10 @@ def residual_stream(reply: Mapping[str, Any], layers: int, positions: int) -> Fl
             "fit; see the server's log."
         ) from error
     return array.astype(np.float32)
+
+
+def _meet(one: range, other: range) -> bool:
+    return max(one.start, other.start) < min(one.stop, other.stop)
 
 
 def _refusing(edit: object) -> Add:

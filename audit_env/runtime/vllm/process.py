@@ -127,6 +127,8 @@ def _command(folder: Path, name: str, port: int, options: Options, adapted: Sequ
         *("--enable-lora", "--max-lora-rank", str(options.lora_rank), "--max-loras", str(options.adapters)),
         # Not the settings of the model's generation_config.json: a request states its own.
         *("--generation-config", "vllm", "--max-logprobs", "-1"),
+        # We send and read token ids. Where vLLM has a tokenizer, a whole distribution costs a decoding of every entry.
+        "--skip-tokenizer-init",
         *("--tensor-parallel-size", str(options.tensor_parallel)),
         *("--pipeline-parallel-size", str(options.pipeline_parallel)),
     ]

@@ -20,7 +20,9 @@ from inspect_ai._util._async import tg_collect
 
 from audit_env.errors import CapabilityError, ParameterError
 from audit_env.runtime.chat import Prompt
+from audit_env.runtime.dictionaries import Dictionary
 from audit_env.runtime.edits import BEFORE_ANSWER, At, Edit, check_edits
+from audit_env.runtime.lenses import TunedLens
 from audit_env.runtime.local import Casting
 from audit_env.runtime.rendering import Forced, Renderer
 from audit_env.runtime.request import Generated
@@ -257,6 +259,14 @@ class VllmSubject(Subject):
         """The weight of the final norm, `[d_model]`."""
         self._needs("weights")
         return self._base.final_norm.copy()
+
+    def dictionaries(self) -> tuple[Dictionary, ...]:
+        """Sparse dictionaries of the base's residual stream (see `Subject.dictionaries`)."""
+        return self._base.dictionaries
+
+    def tuned_lens(self) -> TunedLens | None:
+        """The base's tuned lens (see `Subject.tuned_lens`)."""
+        return self._base.tuned_lens
 
     def tokens(self) -> list[str]:
         """Every entry of the vocabulary as a reader would see it."""

@@ -19,6 +19,7 @@ from audit_env.runtime.vllm.subject import VllmSubject
 
 from ..conftest import Folders
 from .fake import Fake
+from .real import python_with_vllm
 
 ALIAS = "t-00000000"
 
@@ -72,7 +73,4 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def real_python() -> str:
     """The Python of an environment with vLLM."""
-    given = os.environ.get("AUDIT_ENV_VLLM_PYTHON")
-    if given is None:
-        pytest.skip("AUDIT_ENV_VLLM_PYTHON is not set; .ci/vllm_env makes an environment with vLLM")
-    return given
+    return python_with_vllm()

@@ -99,11 +99,23 @@ class Fake:
             return JSONResponse({"error": {"message": "no such model"}}, 404)
         if len(body["prompt"]) + body["max_tokens"] > self.context:
             return JSONResponse({"error": {"message": "too long"}}, 400)
-        return JSONResponse(reply(body))
+        return JSONResponse(reply(body, self.answer(body)))
+
+    def answer(self, body: dict[str, Any]) -> list[int]:
+        """What a model says: decided by prompt, temperature, seed, edits and the model's place among those served.
+
+        Not by its name, which tells of the files and so of the folder that a test was given: the same test must play
+        the same answers every time.
+        """
+        drawn = (body.get("seed") if body["temperature"] else None, body.get("vllm_xargs"))
+        key = hashlib.sha256(json.dumps([self.served.index(body["model"]), body["prompt"], drawn]).encode()).digest()
+        generator = random.Random(key)
+        said = [generator.randrange(10, VOCAB) for _ in range(generator.randrange(1, 30))]
+        return [*said, END][: body["max_tokens"]]
 
 
-def reply(body: dict[str, Any]) -> dict[str, Any]:
-    ids = answer(body)
+def reply(body: dict[str, Any], ids: list[int]) -> dict[str, Any]:
+    """The reply to a request that is answered with the tokens `ids`."""
     stop = bool(ids) and ids[-1] in body.get("stop_token_ids", ())
     choice: dict[str, Any] = {"index": 0, "finish_reason": "stop" if stop else "length", "text": "", "logprobs": None}
     if body.get("return_token_ids"):
@@ -116,15 +128,6 @@ def reply(body: dict[str, Any]) -> dict[str, Any]:
     if wanted := body.get("vllm_xargs", {}).get("output_residual_stream"):
         told["activations"] = {"residual_stream": packed(stream(body["prompt"], json.loads(wanted)))}
     return told
-
-
-def answer(body: dict[str, Any]) -> list[int]:
-    """What a model says: decided by model, prompt, temperature, seed and edits."""
-    drawn = (body.get("seed") if body["temperature"] else None, body.get("vllm_xargs"))
-    key = hashlib.sha256(json.dumps([body["model"], body["prompt"], drawn]).encode()).digest()
-    generator = random.Random(key)
-    said = [generator.randrange(10, VOCAB) for _ in range(generator.randrange(1, 30))]
-    return [*said, END][: body["max_tokens"]]
 
 
 def place(token: int, top_k: int) -> dict[str, Any]:

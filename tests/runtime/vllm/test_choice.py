@@ -11,9 +11,8 @@ from inspect_ai.model import get_model
 
 import audit_env._registry  # noqa: F401
 from audit_env.catalog.files import Catalog
-from audit_env.errors import ParameterError, ServerError
-from audit_env.runtime import cast
-from audit_env.runtime.engine import EngineClosed
+from audit_env.errors import EngineClosed, ParameterError, ServerError
+from audit_env.runtime import cast, computing
 from audit_env.runtime.vllm import server
 
 from ..conftest import run, user
@@ -34,7 +33,7 @@ def catalog(zoo: Any, python: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 def test_one_server_serves_all_organisms_of_a_base_and_ends_with_them() -> None:
     target, other = cast.subject("tiny/gloom.a", "vllm"), cast.subject("tiny/flattery.a", "vllm")
-    assert (target.engine, len(cast._bases), len(psutil.Process().children())) == ("vllm", 1, 1)
+    assert (target.engine, len(computing._bases), len(psutil.Process().children())) == ("vllm", 1, 1)
     assert target is cast.subject("tiny/gloom.a", "vllm")
     assert run(target.generate(TURNS)) != run(other.generate(TURNS))
     assert run(target.generate(TURNS, side="base")) == run(other.generate(TURNS, side="base"))

@@ -6,8 +6,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from audit_env.errors import ServerError
-from audit_env.runtime.engine import EngineClosed
+from audit_env.errors import EngineClosed, ServerError
 
 from ..conftest import run, user
 from .conftest import Played

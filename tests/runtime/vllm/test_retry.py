@@ -11,7 +11,7 @@ from inspect_ai import eval, eval_retry
 from inspect_ai.log import EvalLog, list_eval_logs, read_eval_log
 
 from audit_env.catalog.files import Catalog
-from audit_env.runtime import cast
+from audit_env.runtime import cast, computing
 
 TASK = """
 import os
@@ -21,14 +21,14 @@ from inspect_ai import Task, task
 from inspect_ai.dataset import Sample
 from inspect_ai.scorer import includes
 from inspect_ai.solver import generate, solver
-from audit_env.runtime import cast
+from audit_env.runtime import cast, computing
 
 @solver
 def kill_once():
     async def solve(state, generate):
         if not (done := Path(os.environ["KILLED"])).exists():
             done.touch()
-            [base] = cast._bases.values()
+            [base] = computing._bases.values()
             for server in psutil.Process(base.engine._process._supervisor.pid).children():
                 server.kill()
         return state
@@ -65,9 +65,9 @@ def test_a_run_whose_server_was_killed_is_completed_by_eval_retry(
     Path("ask.py").write_text(TASK)
     settings: dict[str, Any] = {"log_dir": str(tmp_path / "logs"), "display": "none", "max_samples": 1}
     [broken] = eval("ask.py", model="organism/tiny/gloom.a", model_args=ARGUMENTS, **settings)
-    [(_, _, engine, options)] = cast._bases  # no other engine was loaded beside it
+    [(_, _, engine, options)] = computing._bases  # no other engine was loaded beside it
     assert (engine, options.lora_rank) == ("vllm", 8)  # type: ignore[attr-defined]
-    [base] = cast._bases.values()
+    [base] = computing._bases.values()
     assert "--max-lora-rank 8 " in (base.engine._process.folder / "log").read_text()
     cast.release_all()  # as the end of a process does
     [whole] = eval_retry(broken.location, **settings)

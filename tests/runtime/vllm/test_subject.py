@@ -9,10 +9,19 @@ import numpy as np
 import pytest
 import zstandard
 
+from audit_env.catalog.files import Catalog
 from audit_env.errors import CapabilityError, ParameterError
 from audit_env.runtime.edits import Ablate, Add, At, Replace
+from audit_env.runtime.local import Casting
+from audit_env.runtime.small.base import Base
 from audit_env.runtime.small.subject import SmallSubject
+from audit_env.runtime.spans import Placed
 from audit_env.runtime.subject import GIVERS, SIDES, ContextOverflow, Dose
+from audit_env.runtime.vllm.base import VllmBase
+from audit_env.runtime.vllm.lens import edit_fields
+from audit_env.runtime.vllm.options import Options
+from audit_env.runtime.vllm.server import opaque
+from audit_env.runtime.vllm.subject import VllmSubject
 
 from ..conftest import Pair, run, user
 from . import fake
@@ -89,14 +98,16 @@ def test_sides_are_models_with_names_that_tell_nothing(played: Played) -> None:
     assert all(name.partition("-")[0] in ("base", "adapter") and len(name.partition("-")[2]) == 12 for name in names)
 
 
-def test_an_answer_is_read_without_the_end_of_its_turn(played: Played) -> None:
+def test_an_answer_is_read_without_the_end_of_its_turn(played: Played, small: SmallSubject) -> None:
     [samples] = run(played.subject.generate(TURNS[:1], n=20, max_tokens=12))
     bodies = {body["seed"]: body for body in played.fake.asked}
-    said = sorted(fake.answer(body) for body in bodies.values())
+    said = sorted(played.fake.answer(body) for body in bodies.values())
     assert sorted([*sample.ids, fake.END][:12] for sample in samples) == said
     assert {sample.stop for sample in samples} == {"stop", "length"}
     assert all(fake.END not in sample.ids for sample in samples)
-    assert all(sample.text for sample in samples)
+    prompt = small._base.chat.prompt([*TURNS[0]])
+    assert [sample.text for sample in samples] == [small._base.chat.read(sample.ids, prompt) for sample in samples]
+    assert any(sample.text for sample in samples)
 
 
 def test_controls_are_asked_once_and_targets_every_time(played: Played) -> None:
@@ -205,6 +216,14 @@ def test_an_edit_that_vllm_lens_cannot_do_is_refused(played: Played, edits: Any,
     assert not played.fake.asked
 
 
+def test_a_norm_is_measured_before_the_edits_of_its_own_token_alone() -> None:
+    edits = (Add(1, direction(), unit="norm"), Add(1, direction(1), unit="norm"))
+    sent = edit_fields(Placed(edits, (range(2, 3), range(3, 4))), 6, whole=True)
+    assert [one["position_indices"] for one in json.loads(sent["vllm_xargs"]["apply_steering_vectors"])] == [[2], [3]]
+    with pytest.raises(CapabilityError, match="that hit the same tokens"):
+        edit_fields(Placed(edits, (range(2, 4), range(3, 4))), 6, whole=True)
+
+
 def test_without_vllm_lens_there_are_no_residuals_and_no_edits(play: Callable[..., Played]) -> None:
     subject = play(lens=False).subject
     assert not subject.capabilities & {"residuals", "edits", "contrast", "gradients", "doses"}
@@ -251,6 +270,22 @@ def test_weights_are_read_from_the_folders(played: Played, small: SmallSubject) 
         expected = run(small.unembed(vectors, normed=normed))
         np.testing.assert_allclose(run(subject.unembed(vectors, normed=normed)), expected, atol=1e-5)
     assert subject.tokens() == small.tokens() and subject.encode("good soup") == small.encode("good soup")
+
+
+def test_what_lies_beside_the_base_is_read_as_on_small() -> None:
+    folder = Catalog().folder("fruitfly/base")
+    with fake.Fake(opaque("base", folder)) as server:
+        base, small = VllmBase(folder, options=Options(url=server.url)), Base(folder)
+        subject = VllmSubject("t-00000000", base, {"target": Casting(), "base": Casting()})
+        [ours], [theirs] = subject.dictionaries(), small.dictionaries
+        assert ours.layer == theirs.layer
+        np.testing.assert_array_equal(ours.encoder, theirs.encoder)
+        lens = subject.tuned_lens()
+        assert lens is not None and small.tuned_lens is not None
+        vector = np.ones(subject.d_model, np.float32)
+        np.testing.assert_array_equal(lens.carried(0, vector), small.tuned_lens.carried(0, vector))
+        base.engine.close()
+        small.engine.close()
 
 
 def test_a_conversation_without_room_is_refused_before_it_is_sent(play: Callable[..., Played]) -> None:
