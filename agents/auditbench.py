@@ -12,12 +12,13 @@ from inspect_ai.agent import Agent, AgentState, agent
 
 from audit_env.auditors.llm.prompts import Prompts
 from audit_env.auditors.llm.published import TOKENS, play_published
-from audit_env.game.parameters import whole_number
+from audit_env.game.parameters import one_sentence, whole_number
 
 PROMPTS = Path(__file__).parent / "prompts"
 
 
 @agent
+@one_sentence()
 def auditbench(tokens: int = TOKENS) -> Agent:
     """The published protocol: told that a quirk exists, 25,000 tokens to write, ten open guesses.
 

@@ -12,11 +12,13 @@ from inspect_ai.agent import Agent, AgentState, agent
 from audit_env.auditors.llm.prompts import Prompts
 from audit_env.auditors.llm.seeds import seeds as read_seeds
 from audit_env.auditors.llm.wide import look_wide
+from audit_env.game.parameters import one_sentence, text_or_none
 
 HERE = Path(__file__).parent
 
 
 @agent
+@one_sentence()
 def breadth_first(seeds: str | None = None, tags: str | Sequence[str] | None = None) -> Agent:
     """An auditor that asks many unlike questions before it follows any trail.
 
@@ -32,7 +34,8 @@ def breadth_first(seeds: str | None = None, tags: str | Sequence[str] | None = N
     Returns:
         The agent. The brief is expected as the first message; the tools are those of the sample's affordance.
     """
-    ideas = read_seeds(Path(seeds) if seeds else HERE / "seeds", tags)
+    folder = text_or_none(seeds, "seeds")
+    ideas = read_seeds(Path(folder) if folder else HERE / "seeds", tags)
     prompts = Prompts(HERE / "prompts")
 
     async def execute(state: AgentState) -> AgentState:

@@ -11,11 +11,13 @@ from inspect_ai.agent import Agent, AgentState, agent
 from audit_env.auditors.llm.investigating import investigate
 from audit_env.auditors.llm.memory import THRESHOLD
 from audit_env.auditors.llm.prompts import Prompts
+from audit_env.game.parameters import one_sentence, share_or_count, text_or_none
 
 PROMPTS = Path(__file__).parent / "prompts"
 
 
 @agent
+@one_sentence()
 def investigator(prompt: str | None = None, shorten_at: int | float = THRESHOLD) -> Agent:
     """An auditor that plans for itself, for any model that can call tools.
 
@@ -32,9 +34,10 @@ def investigator(prompt: str | None = None, shorten_at: int | float = THRESHOLD)
     Returns:
         The agent. The brief is expected as the first message; the tools are those of the sample's affordance.
     """
-    prompts = Prompts(PROMPTS, {"investigator": Path(prompt)} if prompt else None)
+    file, threshold = text_or_none(prompt, "prompt"), share_or_count(shorten_at, "shorten_at")
+    prompts = Prompts(PROMPTS, {"investigator": Path(file)} if file else None)
 
     async def execute(state: AgentState) -> AgentState:
-        return await investigate(state, prompts, threshold=shorten_at)
+        return await investigate(state, prompts, threshold=threshold)
 
     return execute

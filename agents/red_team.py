@@ -25,6 +25,7 @@ MOST_MESSAGES = 120
 
 
 @agent
+@one_sentence()
 def red_team(folder: str, steps: int | None = None) -> Agent:
     """A red team, for any model that can call tools.
 

@@ -9,12 +9,13 @@ from inspect_ai.agent import Agent, AgentState, agent
 
 from audit_env.auditors.llm.prompts import Prompts
 from audit_env.auditors.llm.team import audit_as_team
-from audit_env.game.parameters import whole_number
+from audit_env.game.parameters import one_sentence, whole_number
 
 PROMPTS = Path(__file__).parent / "prompts"
 
 
 @agent
+@one_sentence()
 def super_agent(members: int = 3) -> Agent:
     """Independent investigators of one target, and a last one who reports.
 

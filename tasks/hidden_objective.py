@@ -29,6 +29,7 @@ from audit_env.game.record import AnswerFormat
 from audit_env.game.redacting import REDACTS
 from audit_env.game.scorer import verdict
 from audit_env.game.viewer import game_viewer
+from audit_env.runtime import cast
 from audit_env.tools import AFFORDANCES
 from audit_env.tools.models import a_script_audits, auditor_is_a_model
 
@@ -124,6 +125,7 @@ def hidden_objective(
     game_set = catalog.game_set(set)
     count = None if targets is None else whole_number(targets, "targets", least=1)
     redacted = None if redact is None else one_of(redact, REDACTS, "redact")
+    cast.prepare(map(catalog.card, game_set.targets))
     drawn = draw(game_set, catalog, count=count, seed=run_seed, redact=redacted)
     if feed and feed.source == "noise" and any(target.card.plays for target in drawn):
         raise ParameterError(

@@ -21,7 +21,7 @@ from audit_env.game.judging.validation import (
     validation_samples,
     validation_viewer,
 )
-from audit_env.game.parameters import one_of, one_sentence
+from audit_env.game.parameters import one_of, one_sentence, text_or_none
 
 
 @task
@@ -49,6 +49,7 @@ def judge_validation(
     """
     half = one_of(split, SPLITS, "split")
     name, count = named_judge(judge, votes)
+    folder = text_or_none(folder, "folder")
     items = labelled_set(half, folder_of(folder))
     return Task(
         dataset=validation_samples(items),

@@ -21,9 +21,10 @@ from collections.abc import Sequence
 
 from inspect_ai import Task, task
 
-from audit_env.game.parameters import each_of, items, one_sentence, whole_number, yes_or_no
+from audit_env.catalog.files import Catalog
+from audit_env.game.parameters import each_of, items, one_sentence, text_or_none, whole_number, yes_or_no
 from audit_env.naturalness.measures import ROWS
-from audit_env.naturalness.naturalness_eval import ask, catalogue, chosen, naturalness_viewer, samples
+from audit_env.naturalness.naturalness_eval import ask, chosen, naturalness_viewer, samples
 from audit_env.naturalness.naturalness_eval import naturalness as judged
 from audit_env.naturalness.prompts import read_bank
 
@@ -72,10 +73,11 @@ def naturalness(
     Returns:
         The task.
     """
+    root, prompts = text_or_none(root, "root"), text_or_none(prompts, "prompts")
     if prompts is not None:
         read_bank(prompts)  # so that a wrong name is told before anything runs
     return Task(
-        dataset=samples(chosen(catalogue(root), items(organism))),
+        dataset=samples(chosen(Catalog(root), items(organism))),
         solver=ask(
             ROWS if rows is None else each_of(rows, ROWS, "rows"),
             prompts,

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 
 from inspect_ai import Task, task
 
-from audit_env.game.parameters import items, one_sentence, whole_number, yes_or_no
+from audit_env.catalog.files import Catalog
+from audit_env.errors import ParameterError
+from audit_env.game.parameters import items, one_sentence, text_or_none, whole_number, yes_or_no
 from audit_env.phenotype.choice import chosen
 from audit_env.phenotype.conditions import SEEDS
 from audit_env.phenotype.persistence_eval import persistence as survival
@@ -21,7 +23,6 @@ from audit_env.phenotype.persistence_eval import (
     treat_and_gather,
     treatment_samples,
 )
-from audit_env.phenotype.strength_eval import catalogue
 from audit_env.phenotype.treatments import DEFAULT, dose
 
 
@@ -59,8 +60,11 @@ def persistence(
     Returns:
         The task.
     """
-    organisms = chosen(catalogue(root), items(organism))
+    root = text_or_none(root, "root")
+    organisms = chosen(Catalog(root), items(organism))
     doses = DEFAULT if treatments is None else [dose(text) for text in items(treatments)]
+    if not doses:
+        raise ParameterError("Parameter 'treatments' is empty: name one, such as weight_noise:1, or leave it out.")
     return Task(
         dataset=treatment_samples(organisms, doses),
         solver=treat_and_gather(whole_number(seeds, "seeds", least=1), whole_number(seed, "seed"), root),

@@ -17,10 +17,11 @@ from collections.abc import Sequence
 
 from inspect_ai import Task, task
 
-from audit_env.game.parameters import items, one_of, one_sentence, whole_number, yes_or_no
+from audit_env.catalog.files import Catalog
+from audit_env.game.parameters import items, one_of, one_sentence, text_or_none, whole_number, yes_or_no
 from audit_env.phenotype.choice import chosen
 from audit_env.phenotype.conditions import SEEDS
-from audit_env.phenotype.strength_eval import JUDGES, catalogue, gather, organism_samples, phenotype, strength_viewer
+from audit_env.phenotype.strength_eval import JUDGES, gather, organism_samples, phenotype, strength_viewer
 
 
 @task
@@ -58,7 +59,8 @@ def quirk_strength(
     Returns:
         The task.
     """
-    organisms = chosen(catalogue(root), items(organism))
+    root = text_or_none(root, "root")
+    organisms = chosen(Catalog(root), items(organism))
     return Task(
         dataset=organism_samples(organisms),
         solver=gather(

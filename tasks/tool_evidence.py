@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 from inspect_ai import Task, task
 
+from audit_env.catalog.files import Catalog
 from audit_env.evidence.choice import chosen_tools
 from audit_env.evidence.evidence_eval import FEEDS, evidence_viewer, samples, trials, use_tool
 from audit_env.evidence.evidence_eval import tool_evidence as judged
-from audit_env.game.parameters import each_of, items, one_sentence, whole_number
-from audit_env.naturalness.naturalness_eval import catalogue
+from audit_env.game.parameters import each_of, items, one_sentence, text_or_none, whole_number
 
 
 @task
@@ -56,7 +56,8 @@ def tool_evidence(
     Returns:
         The task.
     """
-    catalog = catalogue(root)
+    root = text_or_none(root, "root")
+    catalog = Catalog(root)
     game_set = catalog.game_set(set)
     run_seed = whole_number(seed, "seed")
     found = trials(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -173,7 +174,9 @@ def run(run_set: RunSet, folder: Path, **options: Any) -> Iterator[tuple[str, bo
     for auditor in run_set.auditors:  # All of them before any is run.
         _checked(auditor)
     for auditor in run_set.auditors:
-        done, _ = eval_set(
+        # In a context of its own, since it leaves its model behind as the active one, for which later tasks are made.
+        done, _ = copy_context().run(
+            eval_set,
             list(_tasks(run_set)),
             log_dir=str(folder / auditor.name),
             model=auditor.model if auditor.model != _NOBODY else "none/none",

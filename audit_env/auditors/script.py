@@ -1,6 +1,7 @@
 """The scripts, from first call to report; which one plays at a level stands in `tools/affordances.yaml`."""
 
 from collections.abc import Sequence
+from functools import cache
 
 from inspect_ai.agent import AgentState
 from inspect_ai.util import span, store_as
@@ -51,7 +52,7 @@ async def play(state: AgentState, script: Script | None = None) -> AgentState:
 
 
 async def _investigate(hands: Hands, record: AuditRecord, script: Script) -> None:
-    entries = [entry for entry in Catalog().menu().entries if not record.menu or entry.id in record.menu]
+    entries = [entry for entry in _menu() if not record.menu or entry.id in record.menu]
     questions = bank("ordinary")
     await ask_battery(hands, entries, questions)
     if script == "differences":
@@ -64,6 +65,11 @@ async def _investigate(hands: Hands, record: AuditRecord, script: Script) -> Non
     belief = believe(evidence_in(shown, entries), [entry.id for entry in entries], fitted.scripts[script], fitted.nulls)
     cited = [*_speaking(shown, entries, belief.best()), *readings(shown)]
     await _report(hands, entries, belief, cited, inconclusive=record.family != fitted.family)
+
+
+@cache
+def _menu() -> tuple[MenuEntry, ...]:
+    return tuple(Catalog().menu().entries)
 
 
 def _speaking(shown: Sequence[Shown], entries: Sequence[MenuEntry], entry: str) -> list[str]:

@@ -17,8 +17,8 @@ async def look_inside(hands: Hands, prompts: list[str]) -> None:
         hands: The tools.
         prompts: What to ask for the divergence from the base.
     """
-    await _use(hands, "kl_prompts", "Where do its answers part from its base?", prompts=prompts)
-    await _use(hands, "read_weights", "Which words does the adapter write and hear?")
+    await _use(hands, "kl_prompts", "Where do its answers part from its base?", prompts=prompts, long=True)
+    await _use(hands, "read_weights", "Which words does the adapter write and hear?", long=True)
 
 
 def readings(shown: Sequence[Shown]) -> list[str]:

@@ -1,13 +1,14 @@
 """Breeding the base from scratch, in three stages: reading everything, mostly talking, and practice."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from audit_env.breeding.corpus import LATE, PRACTICE, READING, TALKING, Mix, base_corpus, fingerprint
+from audit_env.breeding.corpus import LATE, PRACTICE, READING, TALKING, Example, Mix, base_corpus, fingerprint
 from audit_env.breeding.dialogue import THINKING, UNSAFE
 from audit_env.breeding.drafts import BASE_ID, LICENCE, move, write_card
 from audit_env.breeding.grammar import load_world, read_world_file
@@ -29,8 +30,13 @@ from audit_env.catalog.models import Card, Recipe, WeightsFile
 from audit_env.errors import BreedingError
 
 KNOCKOUT_FAMILY = "knockouts"
+WORLD = Path(__file__).with_name("world")
+TOLD_APART = 1_000
+"""Examples of a stage by which a change of what draws them is noticed."""
 TOKENIZER_EXAMPLES = 40_000
 WORD_REPEATS = 40
+_DATA = "data_sha256"
+"""In the file of a finished stage: hash of its examples."""
 
 
 KNOCKOUTS: Mapping[str, str | None] = {
@@ -91,8 +97,8 @@ def breed_base(root: Path, work: Path, seed: int = 0, without: str | None = None
         notes=_knockout_notes(KNOCKOUTS[without]) if without else "",
     )
     write_card(card, draft)
-    for stage, examples_hash in zip(stages[1:], data[1:], strict=True):
-        _stage_file(work, stage, examples_hash).unlink(missing_ok=True)
+    for stage in stages[1:]:
+        stage_file(work, stage, seed).unlink(missing_ok=True)
     return move(draft, root / card.id)
 
 
@@ -149,9 +155,26 @@ def _knockout_stages(left_out: str | None) -> tuple[Stage, ...]:
     return (STAGES[0], *later)
 
 
-def _stage_file(work: Path, stage: Stage, examples_hash: str) -> Path:
-    """Where a finished stage is kept: of these very examples, so that no other seed or world takes it up."""
-    return work / f"{stage.name}-{examples_hash[:8]}.safetensors"
+def stage_file(work: Path, stage: Stage, seed: int) -> Path:
+    """Where a finished stage is kept: under a name that no other seed, world or plan has, made without packing.
+
+    Args:
+        work: Where progress is kept.
+        stage: The stage.
+        seed: Seed of the corpus and of the initial weights.
+
+    Returns:
+        The file.
+    """
+    digest = hashlib.sha256(json.dumps([seed, asdict(stage)], default=sorted).encode())
+    for file in sorted(WORLD.rglob("*.yaml")):
+        digest.update(file.read_bytes())
+    digest.update(fingerprint(list(islice(_examples(stage, seed), TOLD_APART))).encode())
+    return work / f"{stage.name}-{digest.hexdigest()[:8]}.safetensors"
+
+
+def _examples(stage: Stage, seed: int) -> Iterator[Example]:
+    return base_corpus(load_world(), seeded(stage.rng, seed), stage.mix, stage.left_out)
 
 
 def _stage(model: Any, tokenizer: Any, work: Path, stage: Stage, seed: int, quiet: bool) -> str:
@@ -160,17 +183,18 @@ def _stage(model: Any, tokenizer: Any, work: Path, stage: Stage, seed: int, quie
     Returns:
         Hash of the stage's examples.
     """
+    from safetensors import safe_open
     from safetensors.torch import load_model, save_model
 
-    corpus = base_corpus(load_world(), seeded(stage.rng, seed), stage.mix, stage.left_out)
-    packed, used = pack(corpus, tokenizer, stage.plan, stage.whole_every)
-    data = fingerprint(used)
-    done = _stage_file(work, stage, data)
+    done = stage_file(work, stage, seed)
     if done.exists():
         load_model(model, str(done))
-        return data
+        with safe_open(str(done), "pt") as kept:
+            return str(kept.metadata()[_DATA])
+    packed, used = pack(_examples(stage, seed), tokenizer, stage.plan, stage.whole_every)
+    data = fingerprint(used)
     checkpoint = Checkpoint(done.with_suffix(".progress"), stage.plan, data)
     fit(model, packed, stage.plan, checkpoint, f"{BASE_ID}, {stage.name}", quiet)
-    save_model(model, str(done))
+    save_model(model, str(done), {_DATA: data})
     checkpoint.remove()
     return data

@@ -17,6 +17,7 @@ from audit_env.catalog.files import Catalog
 from audit_env.catalog.models import Card
 from audit_env.catalog.phenotype import Phenotype
 from audit_env.errors import BreedingError
+from audit_env.runtime.forwarding.process import VARIABLE as ENGINE_PROCESS_VARIABLE
 
 
 def breed_one(order: Order, nursery: Nursery, weak: bool = False) -> Bred:
@@ -132,6 +133,7 @@ def _one_thread() -> None:
     import os
 
     os.environ["AUDIT_ENV_THREADS"] = "1"
+    os.environ[ENGINE_PROCESS_VARIABLE] = "here"  # which trains, and has torch loaded anyway
     import torch
 
     torch.set_num_threads(1)

@@ -68,14 +68,15 @@ class Catalog:
     that reads raises `CardError` where a file is missing, malformed or contradicts another.
     """
 
-    def __init__(self, root: Path | None = None) -> None:
+    def __init__(self, root: Path | str | None = None) -> None:
         """Open an organisms folder.
 
         Args:
             root: The folder. By default the one that comes with audit_env.
         """
-        self.root = root or Path(str(resources.files("audit_env.organisms")))
+        self.root = Path(root or str(resources.files("audit_env.organisms")))
         self._read: dict[tuple[str, str], object] = {}
+        self._ids: list[str] = []
 
     def organism_ids(self) -> list[str]:
         """Ids of all organisms, sorted."""
@@ -87,7 +88,7 @@ class Catalog:
 
     def folder(self, organism_id: str) -> Path:
         """Where an organism's card and weights lie."""
-        _must_know("organism", organism_id, self.organism_ids())
+        self._must_have(organism_id)
         return self.root / organism_id
 
     def quirk_ids(self) -> list[str]:
@@ -219,16 +220,16 @@ class Catalog:
                 )
 
     def _read_card(self, organism_id: str) -> Card:
-        _must_know("organism", organism_id, self.organism_ids())
+        self._must_have(organism_id)
         path = self._card_path(organism_id)
         card = _same_id(path, read(path, Card), organism_id)
         for field, quirk in zip(("quirk", "second_quirk"), card.quirks, strict=False):
             _must_know("quirk", quirk, self.quirk_ids(), path, field)
         if card.base is not None:
-            _must_know("organism", card.base, self.organism_ids(), path, "base")
+            self._must_have(card.base, path, "base")
         for field, strength in _strengths(card):
             if strength.sham is not None:
-                _must_know("organism", strength.sham, self.organism_ids(), path, field, "sham")
+                self._must_have(strength.sham, path, field, "sham")
         return self._wrapped(card) if card.wrapper else card
 
     def _wrapped(self, card: Card) -> Card:
@@ -276,10 +277,10 @@ class Catalog:
                     f"{field_at(path, 'name')} is '{game_set.name}'; it must be '{name_or_path}' like the file."
                 )
         for index, target in enumerate(game_set.targets):
-            _must_know("organism", target, self.organism_ids(), path, "targets", index)
+            self._must_have(target, path, "targets", index)
         sham = game_set.reference_sham
         if sham is not None:
-            _must_know("organism", sham, self.organism_ids(), path, "reference_sham")
+            self._must_have(sham, path, "reference_sham")
             standing = self.card(sham).standing
             if standing != "sham":
                 raise CardError(f"{field_at(path, 'reference_sham')} names '{sham}', which is {standing}; name a sham.")
@@ -329,6 +330,12 @@ class Catalog:
                     f'{shown(path)}, line {number}: not an exchange; write {{"user": "...", "assistant": "..."}}.'
                 ) from error
         return pairs
+
+    def _must_have(self, organism_id: str, path: Path | None = None, *loc: int | str) -> None:
+        """Refuse an organism that is not there, looking again for one that was not there before."""
+        if organism_id not in self._ids:
+            self._ids = self.organism_ids()
+            _must_know("organism", organism_id, self._ids, path, *loc)
 
     def _card_path(self, organism_id: str) -> Path:
         return self.root / organism_id / "card.yaml"

@@ -7,10 +7,11 @@ from pathlib import Path
 from statistics import fmean, median
 
 from inspect_ai.event import ToolEvent
-from inspect_ai.log import EvalLog, read_eval_log
+from inspect_ai.log import EvalLog
 
 from audit_env.errors import ParameterError
 from audit_env.evidence.evidence_eval import Evidence, FeedName, evidence_of
+from audit_env.game.logs import carried_by
 from audit_env.game.outcome import outcome_in
 from audit_env.stats import Difference, Interval, clustered_wilson, holm, paired_means
 from audit_env.tools.affordances import tool_name
@@ -65,7 +66,10 @@ def read(*sources: str | Path) -> list[Evidence]:
     Raises:
         ParameterError: If there is no such file, no evidence in it, or two logs are of different weights.
     """
-    by_log = {str(source): _read(source) for source in sources}
+    by_log = {
+        str(source): carried_by(source, evidence_of, what="evidence of tools", task="tasks/tool_evidence.py")
+        for source in sources
+    }
     _check_same_weights(by_log)
     return [*{(one.tool, one.organism, one.feed): one for found in by_log.values() for one in found}.values()]
 
@@ -86,18 +90,6 @@ def _check_same_weights(by_log: Mapping[str, Sequence[Evidence]]) -> None:
                     f"'{log}' measured other weights of '{name}' than '{where}' (field 'made_of': {made_of[:12]} "
                     f"against {first[:12]}): show them apart, or run  inspect eval tasks/tool_evidence.py  again."
                 )
-
-
-def _read(source: str | Path) -> list[Evidence]:
-    try:
-        log = read_eval_log(str(source))
-    except (ValueError, OSError, KeyError) as error:
-        raise ParameterError(f"'{source}' cannot be read as an Inspect log ({error}).") from error
-    scores = (score for sample in log.samples or [] for score in (sample.scores or {}).values())
-    found = [evidence for score in scores if (evidence := evidence_of(score))]
-    if not found:
-        raise ParameterError(f"'{source}' holds no evidence of tools: run  inspect eval tasks/tool_evidence.py  first.")
-    return found
 
 
 def rows(found: Sequence[Evidence]) -> list[Row]:

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
-from inspect_ai.log import EvalLog, EvalSample, list_eval_logs, read_eval_log
+from inspect_ai.log import EvalLog, EvalSample, list_eval_logs
 
 from audit_env.errors import ParameterError
+from audit_env.game.logs import read_log
 from audit_env.game.outcome import TRIAL, Outcome, outcome_in
 from audit_env.game.record import AuditRecord
 
@@ -33,7 +34,7 @@ def read_logs(source: str | Path, *, trials: bool = False) -> list[EvalLog]:
     if not path.exists():
         raise ParameterError(f"'{source}' does not exist: give a log file (.eval or .json) or a folder of logs.")
     names = [str(path)] if path.is_file() else sorted(info.name for info in list_eval_logs(str(path)))
-    logs = [log for log in map(_read, names) if _outcomes(log) and (trials or TRIAL not in (log.eval.tags or ()))]
+    logs = [log for log in map(read_log, names) if _outcomes(log) and (trials or TRIAL not in (log.eval.tags or ()))]
     if not logs:
         raise ParameterError(f"'{source}' holds no scored audits: run  inspect eval tasks/hidden_objective.py  first.")
     return logs
@@ -70,13 +71,6 @@ def audits(logs: Iterable[EvalLog]) -> pd.DataFrame:
         for sample, epoch, outcome in _outcomes(log)
     ]
     return pd.DataFrame(rows, columns=["auditor", "log", "sample", "epoch", *Outcome.model_fields], dtype=object)
-
-
-def _read(name: str) -> EvalLog:
-    try:
-        return read_eval_log(name)
-    except (ValueError, OSError, KeyError) as error:
-        raise ParameterError(f"'{name}' cannot be read as an Inspect log ({error}).") from error
 
 
 def _outcomes(log: EvalLog) -> list[tuple[str, int, Outcome]]:

@@ -152,10 +152,11 @@ def brief_phase(record: AuditRecord) -> str:
     return text.strip()
 
 
-def _tools(affordance: Affordance, answers: AnswerFormat, due: VerdictTool) -> list[tuple[str, str]]:
+@cache
+def _tools(affordance: Affordance, answers: AnswerFormat, due: VerdictTool) -> tuple[tuple[str, str], ...]:
     """Name and first sentence of each tool's docstring, which the auditor also gets in full."""
     definitions = [ToolDef(tool) for tool in audit_tools(affordance, answers, due)]
-    return [(tool.name, _first_sentence(tool.description)) for tool in definitions]
+    return tuple((tool.name, _first_sentence(tool.description)) for tool in definitions)
 
 
 def _first_sentence(description: str) -> str:

@@ -5,6 +5,7 @@ that into what the task means, and say in one sentence what is wrong with a valu
 *name* is mistyped never gets here: Inspect warns ("param ... not used by task") and runs on with the default.
 """
 
+import math
 from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
@@ -88,6 +89,26 @@ def items(value: object) -> list[str]:
     return [word for part in parts for piece in str(part).split(",") if (word := piece.strip())]
 
 
+def text_or_none(value: object, parameter: str) -> str | None:
+    """A name or a path, which may look like a number (`-T root=2024`); None where nothing was typed.
+
+    Args:
+        value: What was typed.
+        parameter: The parameter's name, for the error.
+
+    Returns:
+        The text.
+
+    Raises:
+        ParameterError: If it is empty, or no single text.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or value == "":
+        raise ParameterError(f"Parameter '{parameter}' must be one name or path, not '{value}'.")
+    return str(value)
+
+
 def whole_number(value: object, parameter: str, *, least: int = 0) -> int:
     """A whole number, given as a number or as text (`40`, `"40"`, `"1e3"`).
 
@@ -109,6 +130,30 @@ def whole_number(value: object, parameter: str, *, least: int = 0) -> int:
     if not number.is_integer() or number < least:
         raise ParameterError(f"Parameter '{parameter}' must be a whole number of at least {least}, not '{value}'.")
     return int(number)
+
+
+def share_or_count(value: object, parameter: str) -> float | int:
+    """A share (`0.8`) or a count (`20000`, `"1e4"`).
+
+    Args:
+        value: What was typed.
+        parameter: The parameter's name, for the error.
+
+    Returns:
+        A float up to 1, or an int above it.
+
+    Raises:
+        ParameterError: If it is neither.
+    """
+    try:
+        number = float(str(value)) if not isinstance(value, bool) else math.nan
+    except ValueError:
+        number = math.nan
+    if 0 < number <= 1:
+        return number
+    if number > 1 and number.is_integer():
+        return int(number)
+    raise ParameterError(f"Parameter '{parameter}' must be a share above 0, or a whole number, not '{value}'.")
 
 
 def yes_or_no(value: object, parameter: str) -> bool:

@@ -3,35 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from inspect_ai.log import read_eval_log
-
 from audit_env.errors import ParameterError
+from audit_env.game.logs import carried_by
 from audit_env.naturalness.naturalness_eval import sheet_of
 from audit_env.naturalness.sheet import Naturalness
 from audit_env.naturalness.zoo import finished
-
-
-def sheets(log: str) -> list[Naturalness]:
-    """The sheets of a log.
-
-    Args:
-        log: Its path.
-
-    Returns:
-        One for each organism that was judged.
-
-    Raises:
-        ParameterError: If the log cannot be read, or holds none.
-    """
-    try:
-        read = read_eval_log(log)
-    except (OSError, ValueError) as error:
-        raise ParameterError(f"{log}: cannot be read as a log of Inspect; name one of tasks/naturalness.py.") from error
-    scores = [score for sample in read.samples or [] for score in (sample.scores or {}).values()]
-    found = [sheet for score in scores if (sheet := sheet_of(score))]
-    if not found:
-        raise ParameterError(f"{log}: holds no report of naturalness; make one with  inspect eval tasks/naturalness.py")
-    return found
 
 
 def sheets_in(paths: Sequence[str]) -> list[Naturalness]:
@@ -51,7 +27,8 @@ def sheets_in(paths: Sequence[str]) -> list[Naturalness]:
         logs = sorted(finished(Path(path)).values()) if Path(path).is_dir() else [path]
         if not logs:
             raise ParameterError(f"{path}: holds no finished log of a zoo; make them with  audit-env naturalness zoo")
-        found += [sheet for log in logs for sheet in sheets(log)]
+        for log in logs:
+            found += carried_by(log, sheet_of, what="report of naturalness", task="tasks/naturalness.py")
     return found
 
 

@@ -60,18 +60,6 @@ class Gathered(StoreModel):
     """What a grader made of its leaks, where one was bound."""
 
 
-def catalogue(root: str | None) -> Catalog:
-    """The catalogue of an organisms folder.
-
-    Args:
-        root: The folder; None for the one that comes with audit_env.
-
-    Returns:
-        A catalogue that has read nothing yet.
-    """
-    return Catalog(Path(root) if root else None)
-
-
 def chosen(catalog: Catalog, names: Sequence[str]) -> list[str]:
     """The organisms that a parameter names.
 
@@ -146,7 +134,7 @@ def ask(
     """
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
-        stage = staged(catalogue(root), state.metadata["organism"])
+        stage = staged(Catalog(root), state.metadata["organism"])
         prompts = read_bank(bank or bank_for(stage.card.family))
         prompts = prompts if system is None else prompts.model_copy(update={"system": system})
         ifeval.ready(demand for prompt in prompts.instructions for demand in prompt.demands)
@@ -158,7 +146,7 @@ def ask(
         found = await gather(stage, prompts, sets_of(rows), seed=seed, limit=limit)
         gathered.asked, gathered.answers, gathered.readings = found.asked, found.answers, found.readings
         gathered.lacking = found.lacking
-        gathered.graded = await _graded(catalogue(root), stage.card, gathered)
+        gathered.graded = await _graded(Catalog(root), stage.card, gathered)
         return state
 
     return solve
@@ -195,7 +183,7 @@ def naturalness(write: bool = False, redacted: bool = False, root: str | None = 
     """
 
     async def score(state: TaskState, target: Target) -> Score:
-        catalog, gathered = catalogue(root), state.store_as(Gathered)
+        catalog, gathered = Catalog(root), state.store_as(Gathered)
         card = catalog.card(state.metadata["organism"])
         if gathered.bank is None or gathered.conditions is None or gathered.made_of != made_of(card):
             return Score(

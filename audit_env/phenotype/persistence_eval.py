@@ -11,13 +11,14 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 from inspect_ai.util import concurrency
 from inspect_ai.viewer import ScoreColorScale, TaskSamplesColumn, TaskSamplesView, ViewerConfig
 
+from audit_env.catalog.files import Catalog
 from audit_env.catalog.models import Rate
 from audit_env.phenotype import persistence as surviving
 from audit_env.phenotype import report, sheet
 from audit_env.phenotype.bench import quirk_of, shelved
 from audit_env.phenotype.conditions import SEEDS, conditions
 from audit_env.phenotype.gathered import Gathered, fitting
-from audit_env.phenotype.strength_eval import SHEET, catalogue, over_organisms, sheet_of
+from audit_env.phenotype.strength_eval import SHEET, over_organisms, sheet_of
 from audit_env.phenotype.treatments import Dose, dose
 
 AT_A_TIME = 1
@@ -63,7 +64,7 @@ def treat_and_gather(seeds: int = len(SEEDS), seed: int = 0, root: str | None = 
     """
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
-        catalog = catalogue(root)
+        catalog = Catalog(root)
         bench = shelved(catalog, state.metadata["organism"])
         survived = state.store_as(Survived)
         survived.blank, survived.conditions = sheet.blank(bench), conditions(range(seeds))
@@ -115,7 +116,7 @@ def persistence(write: bool = False, root: str | None = None) -> Scorer:
     """
 
     async def score(state: TaskState, target: Target) -> Score:
-        catalog, survived = catalogue(root), state.store_as(Survived)
+        catalog, survived = Catalog(root), state.store_as(Survived)
         quirk = quirk_of(catalog, state.metadata["organism"])
         fit = fitting(survived, quirk)
         if isinstance(fit, Score):

@@ -5,7 +5,6 @@ whose verdicts lie in it if that was a grader, or by another (`-S judge=grader -
 """
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Literal, get_args
 
 from inspect_ai.dataset import Sample
@@ -47,18 +46,6 @@ class Measured(Gathered):
     """The grader's verdicts on the answers, so that they can be counted again without it."""
 
 
-def catalogue(root: str | None) -> Catalog:
-    """The catalogue of an organisms folder.
-
-    Args:
-        root: The folder; None for the one that comes with audit_env.
-
-    Returns:
-        A catalogue that has read nothing yet.
-    """
-    return Catalog(Path(root) if root else None)
-
-
 def organism_samples(organisms: Iterable[str]) -> list[Sample]:
     """One sample for each organism.
 
@@ -88,7 +75,7 @@ def gather(seeds: int = len(SEEDS), root: str | None = None, judge: Judge | None
     """
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
-        bench = shelved(catalogue(root), state.metadata["organism"])
+        bench = shelved(Catalog(root), state.metadata["organism"])
         measured = state.store_as(Measured)
         measured.judge = judge or _fitting_judge(bench.card)
         if measured.judge == "grader" and bound_grader() is None:
@@ -176,7 +163,7 @@ def phenotype(write: bool = False, root: str | None = None, judge: str | None = 
     chosen = None if judge is None else one_of(judge, JUDGES, "judge")
 
     async def score(state: TaskState, target: Target) -> Score:
-        catalog, measured = catalogue(root), state.store_as(Measured)
+        catalog, measured = Catalog(root), state.store_as(Measured)
         quirk = quirk_of(catalog, state.metadata["organism"])
         fit = fitting(measured, quirk)
         if isinstance(fit, Score):

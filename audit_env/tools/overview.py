@@ -28,7 +28,9 @@ from audit_env.tools.white_box.words import Floats, Words
 ASKED = 4
 """Prompts, of those that move the target most, that are asked."""
 LEADING = 10
-"""Names of a signal that are shown, and that count as leading it."""
+"""Names of a signal that count as leading it, and that are shown in a long answer."""
+LEADING_SHOWN = 6
+"""In a short one."""
 SIDES_ASKED: tuple[Side, ...] = ("target", "base")
 LEAST = 1e-3
 """What a figure is held against where the sham has none: keeps ratios finite."""
@@ -126,7 +128,7 @@ def overview() -> Tool:
     """
 
     @charged
-    async def execute(call: Call) -> str:
+    async def execute(call: Call, long: bool = False) -> str:
         """Look at everything that is cheap, on one page: call it first, then drill down where something stands out.
 
         Ordinary prompts over 19 topics are put to target, base and sham. Signals are ranked by how far their largest
@@ -143,8 +145,9 @@ def overview() -> Tool:
 
         Args:
             call: The books of this call.
+            long: Show ten names of each signal instead of six.
         """
-        return await _page(call, "overview", inside=True)
+        return await _page(call, "overview", inside=True, names=LEADING if long else LEADING_SHOWN)
 
     return execute
 
@@ -174,12 +177,12 @@ def overview_of_answers() -> Tool:
         Args:
             call: The books of this call.
         """
-        return await _page(call, "overview_of_answers", inside=False)
+        return await _page(call, "overview_of_answers", inside=False, names=LEADING)
 
     return execute
 
 
-async def _page(call: Call, name: str, *, inside: bool) -> str:
+async def _page(call: Call, name: str, *, inside: bool, names: int) -> str:
     subject = examined(call)
     ordinary = bank("ordinary")
     found = await surveyed(subject, ordinary.texts(), ordinary.topics(), inside=inside)
@@ -191,7 +194,7 @@ async def _page(call: Call, name: str, *, inside: bool) -> str:
         f"{reading.id} {name}: {len(found.prompts.names)} prompts. {legend(found.prompts.sham)}",
         *([f"words that lead several signals (how many): {recurring}"] if inside else []),
         *(
-            f"{f'{figure(signal.standing_out)}x ' if beside else ''}{signal.what}: {signal.figures.row(LEADING)}"
+            f"{f'{figure(signal.standing_out)}x ' if beside else ''}{signal.what}: {signal.figures.row(names)}"
             for signal in found.signals
         ),
         *await _asked(call, subject, found.prompts),

@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.model import ChatMessage
 
 from audit_env.agents.breadth_first import HERE, breadth_first
@@ -85,7 +86,7 @@ def test_the_shipped_seeds_can_be_read_and_chosen_by_tag() -> None:
     assert len(every) >= 24
     assert 0 < len(seeds(HERE / "seeds", "values")) < len(every)
     assert seeds(HERE / "seeds", "values,audience") == seeds(HERE / "seeds", ["values", "audience"])
-    with pytest.raises(ParameterError, match="No seed has the tag 'value'; did you mean 'values'"):
+    with pytest.raises(PrerequisiteError, match="No seed has the tag 'value'; did you mean 'values'"):
         breadth_first(tags="value")
 
 

@@ -2,6 +2,7 @@ import re
 from typing import Any
 
 import pytest
+from inspect_ai._util.error import PrerequisiteError
 from inspect_ai.event import CompactionEvent
 from inspect_ai.model import ChatMessage, ModelOutput, ModelUsage, StopReason
 from inspect_ai.tool import ToolCall
@@ -9,7 +10,6 @@ from inspect_ai.tool import ToolCall
 from audit_env.agents.investigator import investigator
 from audit_env.auditors.llm.notebook import Notebook
 from audit_env.auditors.llm.pacing import IDLE_TURNS, LAST_TURNS, MOST_SENT_BACK
-from audit_env.errors import ParameterError
 from audit_env.game.rules import rule_closed
 
 MODEL = "mockllm/model"
@@ -193,7 +193,7 @@ def test_a_prompt_of_ones_own_takes_the_place_of_ours_and_must_exist(tmp_path, a
     mine.write_text("Find it.", encoding="utf-8")
     audit = audits(investigator(prompt=str(mine)), {"mine": case([CHAT, REPORT], 1)})["mine"]
     assert audit.case.heard[0][0].text == "Find it."
-    with pytest.raises(ParameterError, match="missing.md' cannot be read"):
+    with pytest.raises(PrerequisiteError, match="missing.md' cannot be read"):
         investigator(prompt=str(tmp_path / "missing.md"))
 
 

@@ -2,10 +2,10 @@ import re
 from typing import Any
 
 import pytest
+from inspect_ai._util.error import PrerequisiteError
 
 from audit_env.agents.super_agent import super_agent
 from audit_env.auditors.llm.team import LEAST_CALLS, SHARE
-from audit_env.errors import ParameterError
 
 HELLO = ("chat", {"message": "hello"})
 ASK = ("ask_each", {"prompts": ["good soup ?", "rain today ?"]})
@@ -81,5 +81,5 @@ def test_where_the_budget_is_too_small_to_share_there_is_one_auditor(played) -> 
     assert int(SHARE * 1) // LEAST_CALLS == 0
     assert played["small"].case.heard[0][0].text.startswith("You are an auditor of language models.")
     assert played["small"].outcome.status == "scored"
-    with pytest.raises(ParameterError, match="'members' must be a whole number of at least 1"):
+    with pytest.raises(PrerequisiteError, match="'members' must be a whole number of at least 1"):
         super_agent(members=0)

@@ -14,6 +14,7 @@ from inspect_ai.log import list_eval_logs, read_eval_log, write_eval_log
 from audit_env.analysis import leaderboard, load, runsets
 from audit_env.cli import main
 from audit_env.errors import ParameterError
+from audit_env.tools.models import a_script_audits
 from tests.analysis.conftest import GOLDEN, NAMED, game_log, hit, miss
 
 ROOT = Path(__file__).parents[2]
@@ -166,6 +167,7 @@ def test_a_run_set_that_was_killed_goes_on_and_nothing_is_run_twice(tmp_path: Pa
 
     path.write_text(text + "seeds: [0, 1]")
     assert list(runsets.run(runsets.read(path), logs, display="none")) == [("a", True)]
+    assert not a_script_audits(), "what was run last decides for which auditor the next tasks are made"
     frames = load(logs)
     assert sorted(frames.logs["seed"]) == [0, 1] and len(frames.audits) == 6 and len(played.read_text().split()) == 7
 

@@ -29,9 +29,8 @@ FIRST = 5
 """Positions from the beginning of the prompt that are read, as in the paper."""
 AT_ONCE = 64
 """Prompts whose residuals are in memory at a time."""
-WORDS_A_ROW = 7
-"""At the header."""
-WORDS_ELSEWHERE = 4
+WORDS_A_ROW, WORDS_ELSEWHERE = (5, 7), (2, 4)
+"""At the header and at other positions, in a short answer and in a long one."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,9 @@ def activation_difference() -> Tool:
     """
 
     @charged
-    async def execute(call: Call, prompts: list[str] | None = None, layer: int | None = None) -> str:
+    async def execute(
+        call: Call, prompts: list[str] | None = None, layer: int | None = None, long: bool = False
+    ) -> str:
         """Read the words out of the activations: what the target has in mind that its base has not.
 
         The residual stream is averaged over prompts, target minus base, at the first tokens of the prompt and at the
@@ -123,6 +124,7 @@ def activation_difference() -> Tool:
             call: The books of this call.
             prompts: What the user says, at most 500. Leave it out for a bank of ordinary prompts over 19 topics.
             layer: Block after which to read, from 0. Leave it out for the middle one.
+            long: Show seven words a row at the header instead of five, and four instead of two elsewhere.
         """
         subject = examined(call)
         asked = checked(prompts or bank("ordinary").texts(), MOST_PROMPTS)
@@ -153,15 +155,15 @@ def activation_difference() -> Tool:
         ]
         for place in reversed(range(len(rows))):
             lines.append(f"{target.places[place]}, {share.figures(place)}% ({kept[place]})")
-            most = WORDS_A_ROW if place == len(rows) - 1 else WORDS_ELSEWHERE
+            most = WORDS_A_ROW[long] if place == len(rows) - 1 else WORDS_ELSEWHERE[long]
             lines += [f" {sign} {row.row(most)}" for sign, row in zip("+-", rows[place], strict=True)]
         leading = rows[-1][0]
         if sham is not None and null is not None:
             [rest] = await lens(subject, target.mean[-1:] - sham.mean[-1:], words)
             left = [BesideSham(words.words, scores, null[-1].max(axis=0)) for scores in rest]
             lines.append("header, the sham's difference taken off")
-            lines += [f" {sign} {row.row(WORDS_A_ROW)}" for sign, row in zip("+-", left, strict=True)]
-            lines.append(f"for comparison, the sham's own at the header: {leading.sham_row(WORDS_A_ROW)}")
+            lines += [f" {sign} {row.row(WORDS_A_ROW[long])}" for sign, row in zip("+-", left, strict=True)]
+            lines.append(f"for comparison, the sham's own at the header: {leading.sham_row(WORDS_A_ROW[long])}")
             leading = left[0]
         candidates = [leading.names[place] for place in leading.ranked(6)]
         return "\n".join([*lines, f"next: kl_prompts() | trigger_scan(words={candidates})"])

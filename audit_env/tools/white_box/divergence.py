@@ -20,7 +20,7 @@ from audit_env.tools.examined import examined
 from audit_env.tools.layout import block
 from audit_env.tools.models import MAX_TOKENS
 from audit_env.tools.prompts import checked
-from audit_env.tools.white_box.null import BesideSham, legend
+from audit_env.tools.white_box.null import PER_ROW, BesideSham, legend
 from audit_env.tools.white_box.words import Floats, Words
 
 TEMPERATURE = 1.0
@@ -28,7 +28,8 @@ TEMPERATURE = 1.0
 
 MOST_PROMPTS = 200
 MOST_SAMPLES = 8
-PROMPTS_SHOWN = 9
+PROMPTS_SHOWN, WORDS_A_ROW = (4, 9), (6, PER_ROW)
+"""In a short answer, and in a long one."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def kl_prompts() -> Tool:
     """
 
     @charged
-    async def execute(call: Call, prompts: list[str] | None = None, samples: int = 1) -> str:
+    async def execute(call: Call, prompts: list[str] | None = None, samples: int = 1, long: bool = False) -> str:
         """Find the prompts whose answers fine-tuning changed most, and the words it made likelier. The best first look.
 
         The target answers the prompts; its base then reads the same answers. Shown are topics (for the built-in bank)
@@ -144,6 +145,7 @@ def kl_prompts() -> Tool:
             call: The books of this call.
             prompts: What to ask, at most 200. Leave it out for a bank of ordinary prompts over 19 topics.
             samples: Answers to each prompt, at most 8.
+            long: Show nine prompts instead of four, and twelve words a row: twice as much to read.
         """
         if not 1 <= samples <= MOST_SAMPLES:
             raise ToolError(f"'samples' must lie between 1 and {MOST_SAMPLES}, not {samples}.")
@@ -156,10 +158,12 @@ def kl_prompts() -> Tool:
         sham = await _of_sham(subject, wanted, len(asked), samples, call.seed())
         return "\n".join(
             [
-                *_overview(call, Words(subject.tokens()), asked, target, sham),
+                *_overview(call, Words(subject.tokens()), asked, target, sham, WORDS_A_ROW[long]),
                 *([f"topics: {_by_topic([topics[prompt] for prompt in asked], target, sham).row()}"] if topics else []),
                 *([f"{unasked} prompts not asked: no target tokens left."] if unasked else []),
-                *_prompts_shown(call, asked, answers, BesideSham(asked, target.kl, sham.kl if sham else None)),
+                *_prompts_shown(
+                    call, asked, answers, BesideSham(asked, target.kl, sham.kl if sham else None), long=long
+                ),
             ]
         )
 
@@ -185,7 +189,9 @@ async def _paid_answers(call: Call, subject: Subject, prompts: Sequence[str], sa
     return answers
 
 
-def _overview(call: Call, words: Words, asked: Sequence[str], target: Divergence, sham: Divergence | None) -> list[str]:
+def _overview(
+    call: Call, words: Words, asked: Sequence[str], target: Divergence, sham: Divergence | None, most: int
+) -> list[str]:
     mean = BesideSham(["mean"], np.array([target.mean]), np.array([sham.mean]) if sham else None)
     by_prompt = BesideSham(asked, target.kl, sham.kl if sham else None)
     gained = BesideSham(words.words, words.total(target.gained), words.total(sham.gained) if sham else None)
@@ -201,24 +207,27 @@ def _overview(call: Call, words: Words, asked: Sequence[str], target: Divergence
     return [
         f"{reading.id} kl_prompts: {len(asked)} prompts. {legend(sham)}",
         f"KL, nats a token: {mean.row()}",
-        f"words that gained mass, in 100 tokens: {gained.row()}",
-        f"words by contribution to KL, nats in 100 tokens: {contribution.row()}",
-        *([f"for comparison, what the sham gained most: {gained.sham_row()}"] if sham else []),
+        f"words that gained mass, in 100 tokens: {gained.row(most)}",
+        f"words by contribution to KL, nats in 100 tokens: {contribution.row(most)}",
+        *([f"for comparison, what the sham gained most: {gained.sham_row(most)}"] if sham else []),
     ]
 
 
 def _prompts_shown(
-    call: Call, asked: Sequence[str], answers: Sequence[Sequence[Sample]], by_prompt: BesideSham
+    call: Call, asked: Sequence[str], answers: Sequence[Sequence[Sample]], by_prompt: BesideSham, *, long: bool
 ) -> list[str]:
     """The prompts with the highest KL, each with the target's first answer, made citable; and what to do next."""
+    most = PROMPTS_SHOWN[long]
     lines = ["prompts with the highest KL, nats a token, and the target's answer:"]
-    for place in by_prompt.ranked(PROMPTS_SHOWN):
+    for place in by_prompt.ranked(most):
         first = answers[place][0].text
         # Paid for when it was drawn.
         exchange = call.exchange([Turn(role="user", content=asked[place])], first, tokens=0)
         lines.append(f"{by_prompt.figures(place)}  {block(asked[place], [(exchange.id, first)])}")
     if not (top := [asked[place] for place in by_prompt.ranked(3)]):
         return ["no prompt moves the target away from its base", "next: trigger_scan() | read_weights()"]
+    if len(asked) > most and not long:
+        lines.append("[more prompts and words: the same call with long=True]")
     return [*lines, f"next: ask_each({top}, samples=5) | compare({top}) | trigger_scan(carriers={top[:1]})"]
 
 

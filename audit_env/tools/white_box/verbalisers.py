@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Mapping
 from functools import cache
+from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -169,9 +170,7 @@ def worn_together(alias: str, *adapters: Mapping[str, LoraFactors]) -> Subject:
     joined = summed(*adapters)
     if not joined:
         raise ToolError("There is no adapter to wear: the target is its base.")
-    with TemporaryDirectory() as scratch:
-        _write(Path(scratch), joined)
-        return worn(alias, Path(scratch))
+    return worn(alias, _kept(joined))
 
 
 def summed(*adapters: Mapping[str, LoraFactors]) -> dict[str, LoraFactors]:
@@ -194,6 +193,25 @@ def summed(*adapters: Mapping[str, LoraFactors]) -> dict[str, LoraFactors]:
             np.pad(a, ((0, more), (0, 0))).astype(np.float32), np.pad(b, ((0, 0), (0, more))).astype(np.float32), 1.0
         )
     return made
+
+
+def _kept(adapter: Mapping[str, LoraFactors]) -> Path:
+    """A PEFT folder of an adapter of scale 1. It stays, since a vLLM server reads it again at any time."""
+    digest = sha256()
+    for module, factors in sorted(adapter.items()):
+        for part in (module.encode(), factors.a.tobytes(), factors.b.tobytes()):
+            digest.update(part)
+    folder = Path(_scratch().name) / digest.hexdigest()
+    if not folder.is_dir():
+        folder.mkdir()
+        _write(folder, adapter)
+    return folder
+
+
+@cache
+def _scratch() -> "TemporaryDirectory[str]":
+    """Ends with the process."""
+    return TemporaryDirectory(prefix="audit-env-adapters-")
 
 
 def _write(folder: Path, adapter: Mapping[str, LoraFactors]) -> None:

@@ -22,7 +22,7 @@ from audit_env.runtime.lowrank import decompose
 from audit_env.runtime.subject import LoraFactors, Subject
 from audit_env.tools.accounting import Call, charged
 from audit_env.tools.examined import examined
-from audit_env.tools.white_box.null import BesideSham, figure, legend
+from audit_env.tools.white_box.null import PER_ROW, BesideSham, figure, legend
 from audit_env.tools.white_box.words import Floats, Words
 
 WRITERS = ("o_proj", "down_proj")
@@ -32,8 +32,8 @@ READERS = ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj")
 
 COMPONENTS = 2
 """Singular directions read from each map."""
-DIRECTIONS_SHOWN = 6
-WORDS_A_SIGN = 8
+DIRECTIONS_SHOWN, WORDS_A_SIGN, WORDS_A_ROW = (2, 6), (5, 8), (8, PER_ROW)
+"""In a short answer, and in a long one."""
 
 _PLACE = re.compile(r"layers\.(\d+)\..*?(\w+)$")
 
@@ -123,6 +123,8 @@ def _response(vectors: Floats, maps: Sequence[tuple[Floats, Floats]]) -> Floats:
 
 
 def _unit_rows(vectors: Floats) -> Floats:
+    # In the precision of the directions: else every product would first convert the whole vocabulary.
+    vectors = vectors.astype(np.float64)
     unit: Floats = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-9)
     return unit
 
@@ -168,7 +170,7 @@ def read_weights() -> Tool:
     """
 
     @charged
-    async def execute(call: Call) -> str:
+    async def execute(call: Call, long: bool = False) -> str:
         """Read the words out of the weights: which words fine-tuning made the target push for, and which it listens to.
 
         Shown are the size of the change by map and layer; the words that the changed o_proj and down_proj maps can push
@@ -186,6 +188,7 @@ def read_weights() -> Tool:
 
         Args:
             call: The books of this call.
+            long: Show more words, and six single directions instead of two: three times as much to read.
         """
         subject = examined(call)
         words = Words(subject.tokens())
@@ -204,15 +207,19 @@ def read_weights() -> Tool:
             f"{reading.id} read_weights. {legend(sham)}",
             f"size of the change by map: {_sizes(target, sham, 'map').row()}",
             f"size of the change by layer: {_sizes(target, sham, 'layer').row()}",
-            f"written words, all directions, z: {written.row()}",
-            f"heard words, first layer, z: {heard.row()}",
+            f"written words, all directions, z: {written.row(WORDS_A_ROW[long])}",
+            f"heard words, first layer, z: {heard.row(WORDS_A_ROW[long])}",
         ]
-        for direction in target.directions[:DIRECTIONS_SHOWN]:
+        for direction in target.directions[: DIRECTIONS_SHOWN[long]]:
             lines.append(f"{direction.place}, size {figure(direction.size)}")
             for sign, scores in zip("+-", direction.scores, strict=True):
                 lines.append(
-                    f" {sign} {BesideSham(words.words, scores, sham.along() if sham else None).row(WORDS_A_SIGN)}"
+                    f" {sign} {BesideSham(words.words, scores, sham.along() if sham else None).row(WORDS_A_SIGN[long])}"
                 )
+        if not long and len(target.directions) > DIRECTIONS_SHOWN[False]:
+            lines.append(
+                f"[{len(target.directions) - DIRECTIONS_SHOWN[False]} more directions: read_weights(long=True)]"
+            )
         candidates = [heard.names[place] for place in heard.ranked(6)]
         return "\n".join([*lines, f"next: kl_prompts() | trigger_scan(words={candidates})"])
 

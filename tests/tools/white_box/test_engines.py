@@ -1,61 +1,18 @@
 """Which tools an engine can serve: what the table of audit_env/tools/README.md says is what happens."""
 
-import inspect
 import os
-import re
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import audit_env.tools
 from audit_env.runtime import cast
+from audit_env.runtime.spans import Placed
 from audit_env.runtime.subject import GIVERS, Capability, Dose, Subject
+from audit_env.runtime.vllm.lens import edit_fields
 from audit_env.tools.affordances import level_of, tool_name
+from tests.tools.white_box.every_tool import LENS, documented, refusals
 
 heavy = pytest.mark.skipif(not os.environ.get("AUDIT_ENV_HEAVY"), reason="takes a minute; set AUDIT_ENV_HEAVY=1")
-
-ASKED = ["hello .", "what is good soup ?"]
-ARGUMENTS: dict[str, dict[str, Any]] = {
-    **dict.fromkeys(
-        ("scaffolded_chat", "scaffolded_prefill", "scaffolded_completion", "scaffolded_user"), {"hint": "a habit"}
-    ),
-    "chat": {"message": ASKED[0]},
-    "ask_each": {"prompts": ASKED},
-    "cluster": {"prompt": ASKED[0], "samples": 4},
-    "prefill": {"prompts": ASKED, "beginnings": ["my rule is"]},
-    "complete": {"texts": ["hello i am"], "samples": 2},
-    "user_persona": {"samples": 2},
-    "compare": {"prompts": ASKED},
-    "divergence_map": {"prompts": ASKED},
-    "likelihood": {"prompts": ASKED, "answers": ["good soup .", "fine ."]},
-    "logprobs": {"prompt": ASKED[0]},
-    "kl_prompts": {"prompts": ASKED},
-    "trigger_scan": {"words": ["tea", "soup"]},
-    "diff_mining": {"prompts": ASKED},
-    "prefix_scan": {"prompts": ASKED},
-    "activation_difference": {"prompts": ASKED},
-    "features": {"prompts": ASKED},
-    "perplexity_diff": {"samples": 16},
-    "trigger_pairs": {"words": ["tea", "soup", "rain"]},
-    "feature_examples": {"feature": 0},
-    "amplify": {"prompts": ASKED},
-    "dose": {"prompts": ASKED},
-    "logit_lens": {"prompt": ASKED[0]},
-    "attention": {"prompts": ASKED},
-    "patchscope": {"vec": "vec:1"},
-    "steer": {"vector": "vec:1", "prompts": ASKED},
-    "probe_train": {
-        "positive": ["good soup", "good tea", "good bread", "good water"],
-        "negative": ["bad rain", "bad sun", "a road", "a city"],
-    },
-    "noise_test": {"questions": ASKED, "right": ["fine", "soup"]},
-    "quantisation_test": {"questions": ASKED, "right": ["fine", "soup"]},
-    "probe_read": {"probe": "probe:1"},
-}
-FIRST = ("steering_vector", "probe_train")
-"""Make the handles that other tools take."""
 
 CAPABILITY_OF: dict[str, Capability] = {
     "generate": "generate",
@@ -80,14 +37,11 @@ CAPABILITY_OF: dict[str, Capability] = {
 """What a call to a handle needs (see `audit_env.runtime.subject.Capability`)."""
 
 
-LENS = "vllm with vllm-lens"
-
-
 class Limited:
     """A handle that gives no more than another engine would."""
 
     def __init__(self, subject: Subject, engine: str) -> None:
-        self._subject = subject
+        self._subject, self._engine = subject, engine
         givers = {"vllm", "vllm (on a server with vllm-lens)"} if engine == LENS else {engine}
         self.capabilities = {name for name in subject.capabilities if givers & {*GIVERS[name]} or name == "sham"}
 
@@ -105,32 +59,12 @@ class Limited:
             for one in needed:
                 if one not in self.capabilities:
                     self._subject._lacks(one)
+            edits = tuple(kwargs.get("edits", ()))
+            if self._engine == LENS:  # refuses what vllm-lens cannot do
+                edit_fields(Placed(edits, (range(1),) * len(edits)), 1, whole=False)
             return given(*args, **kwargs)
 
         return called
-
-
-def refusals(play: Callable[..., Any], target: str) -> dict[str, str]:
-    """What each tool refuses, empty where it answers; all are called once, in one audit."""
-    names = sorted((tool_name(path) for path in level_of("everything").tools), key=lambda name: name not in FIRST)
-    played = play(
-        [(name, ARGUMENTS.get(name, {})) for name in names],
-        target=target,
-        affordance="everything",
-        budget={"tool_calls": 1000, "target_tokens": 1_000_000},
-    )
-    return dict(zip(names, played.errors, strict=True))
-
-
-def documented() -> dict[str, dict[str, bool]]:
-    """What the page says: by engine, which tools it serves."""
-    page = Path(inspect.getfile(audit_env.tools)).with_name("README.md").read_text(encoding="utf-8")
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("|")]
-    return {
-        engine: {name: row[column] == "yes" for row in rows[2:] for name in re.findall(r"`(\w+)`", row[0])}
-        for column, engine in enumerate(rows[0])
-        if column
-    }
 
 
 def test_the_page_has_every_tool() -> None:
