@@ -2,13 +2,15 @@
 
 import asyncio
 import os
-from collections.abc import Coroutine, Iterator, Sequence
+import time
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import psutil
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -74,6 +76,25 @@ class Pair:
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on an event loop of its own."""
     return asyncio.run(coroutine)
+
+
+def still_running(pids: Iterable[int], seconds: float = 60) -> list[int]:
+    """Those of some processes that do not end in time.
+
+    One that has ended and that its parent has not asked after has ended: an orphan's new parent, the first process of a
+    container, may never ask.
+    """
+    until = time.monotonic() + seconds
+    while (left := [pid for pid in pids if _runs(pid)]) and time.monotonic() < until:
+        time.sleep(0.02)
+    return left
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def user(*texts: str) -> Turns:

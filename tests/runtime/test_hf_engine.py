@@ -4,7 +4,8 @@ import asyncio
 import random
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from itertools import count
 from typing import Any
 
 import pytest
@@ -364,22 +365,35 @@ def test_cancelled_requests_leave_and_the_others_stay(hf: HfSubject) -> None:
     assert hf._base.engine.run(lambda _: batch.idle or not batch._waiting.rows).result(60)
 
 
-def test_a_reading_waits_for_a_step_and_not_for_the_end_of_generation(engine: Engine) -> None:
+def test_a_reading_waits_for_a_step_and_not_for_the_end_of_generation(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     long = request(limit=200)
+    hidden, passes = HfModel.hidden, count()
+    readings: list[Future[bool]] = []
+
+    def asking(model: HfModel, *given: Any, **named: Any) -> torch.Tensor:
+        # Asked for and looked at on the engine's own thread: this one may come to its turn when all has ended.
+        if next(passes) == 10:
+            readings.append(engine.run(lambda _: long.future.done()))
+        return hidden(model, *given, **named)
+
+    monkeypatch.setattr(HfModel, "hidden", asking)
     engine._model.end_tokens, ends = frozenset(), engine._model.end_tokens
     try:
         engine.generate([long])
-        # Looked at on the engine's own thread: this one may come late to its turn.
-        assert not engine.run(lambda _: long.future.done()).result(60)
         assert len(long.future.result(60).ids) == 200
+        [reading] = readings
+        assert not reading.result(60)
     finally:
         engine._model.end_tokens = ends
         engine.close()
 
 
 def test_closing_answers_everyone_who_waits(engine: Engine) -> None:
-    hold = threading.Event()
-    blocked = engine.run(lambda _: hold.wait(60))
+    begun, hold = threading.Event(), threading.Event()
+    blocked = engine.run(lambda _: (begun.set(), hold.wait(60))[1])
+    assert begun.wait(60)  # a job that has not begun when the engine closes is not computed
     requests = [request(number, limit=200) for number in range(100)]
     engine.generate(requests)
     job = engine.run(lambda _: 1)
@@ -412,7 +426,7 @@ def test_more_requests_than_rows_are_all_answered(engine: Engine) -> None:
     adapters = [None, Worn("a0"), Worn("a1")]
     requests = [request(number, 1 + number % 5, adapters[number % 3]) for number in range(200)]
     engine.generate(requests)
-    done, waiting = wait([one.future for one in requests], timeout=120)
+    done, waiting = wait([one.future for one in requests], timeout=600)
     assert not waiting
     assert all(len(one.future.result().ids) <= one.limit for one in requests)
     engine.close()

@@ -25,6 +25,7 @@ from audit_env.runtime.subject import SIDES, Dose
 
 from .conftest import Folders, run, user
 
+CPU = Options("float32", "cpu")
 TALKS = [user("what is a good soup ?"), user("tell me more", "yes", "please")]
 
 
@@ -32,7 +33,7 @@ class Run:
     """What a process of its own would have: a base that remembers nothing, and the cache that all of them share."""
 
     def __init__(self, engine: str, folders: Folders, cache: Path, keep: Keep) -> None:
-        self.base: Any = Base(folders.base) if engine == "small" else HfBase(folders.base, options=Options("float32"))
+        self.base: Any = Base(folders.base) if engine == "small" else HfBase(folders.base, options=CPU)
         self.kept = Answers(cache, keep=keep)
         target, sham = (Casting(self.base.adapter(folder)) for folder in folders.adapters[:2])
         kind: Any = SmallSubject if engine == "small" else HfSubject

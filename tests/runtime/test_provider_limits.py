@@ -37,7 +37,7 @@ def busy(engine: str) -> Iterator[Any]:
     """The organism's base, whose engine computes something else meanwhile."""
     base = cast.subject(cast.pinned(ORGANISM), engine)._base  # type: ignore[attr-defined]
     hold = threading.Event()
-    base.engine.run(lambda _: hold.wait(60))
+    base.engine.run(lambda _: hold.wait(600))
     try:
         yield base
     finally:

@@ -11,6 +11,12 @@ def logits(rows: int, seed: int = 0) -> torch.Tensor:
     return 2 * torch.randn(rows, VOCAB, generator=torch.Generator().manual_seed(seed))
 
 
+def errors(rows: torch.Tensor) -> torch.Tensor:
+    """The same ones whichever tests have drawn before: how many choices they change is counted."""
+    size = TOLERANCE / 2.01
+    return torch.empty_like(rows).uniform_(-size, size, generator=torch.Generator().manual_seed(11))
+
+
 def draws(row: torch.Tensor, count: int, temperature: float, top_p: float) -> torch.Tensor:
     samplings = [Sampling(answer_key(0, (1, 2), number), temperature, top_p) for number in range(count)]
     tokens = choose(row.expand(count, -1), samplings, [0] * count).tokens
@@ -50,7 +56,7 @@ def test_sure_choices_stand_whatever_the_error() -> None:
     # Near ties by the hundred, in logits and at the edge of the nucleus.
     rows[::3, 1] = rows[::3, 0] + 1e-4
     exact = choose(rows, samplings, steps, tolerance=0.0)
-    error = torch.empty_like(rows).uniform_(-TOLERANCE / 2.01, TOLERANCE / 2.01)
+    error = errors(rows)
     found = choose(rows + error, samplings, steps)
     differ = [number for number in range(count) if found.tokens[number] != exact.tokens[number]]
     assert differ
@@ -65,7 +71,7 @@ def test_choices_at_the_edge_of_the_nucleus_stand_whatever_the_error() -> None:
     held = rows.softmax(-1).sort(descending=True).values.cumsum(-1)
     samplings = [Sampling(number * 7919, top_p=float(held[number, 2])) for number in range(count)]
     exact = choose(rows, samplings, [0] * count, tolerance=0.0)
-    error = torch.empty_like(rows).uniform_(-TOLERANCE / 2.01, TOLERANCE / 2.01)
+    error = errors(rows)
     found = choose(rows + error, samplings, [0] * count)
     differ = [number for number in range(count) if found.tokens[number] != exact.tokens[number]]
     assert not any(found.sure[number] for number in differ)

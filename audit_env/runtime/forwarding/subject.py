@@ -113,7 +113,14 @@ class ForwardingSubject(Subject):
     @asynccontextmanager
     async def perturbed(self, how: Perturbation) -> AsyncIterator[Subject]:
         """The same subject with perturbed weights (see `Subject.perturbed`)."""
-        facts: Facts = await asyncio.wrap_future(self._process.call(None, "perturb", self._number, how))
+        opening = self._process.call(None, "perturb", self._number, how)
+        try:
+            facts: Facts = await asyncio.wrap_future(opening)
+        except asyncio.CancelledError:
+            # It may have been opened already, and this loop not have heard of it yet.
+            if opening.done() and not opening.cancelled() and opening.exception() is None:
+                self._process.forget(opening.result().number)
+            raise
         try:
             yield ForwardingSubject(self._process, facts, shared={})
         finally:

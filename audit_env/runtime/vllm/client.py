@@ -8,7 +8,8 @@ ends where `inspect eval-retry` can go on.
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from ipaddress import ip_address
 from typing import Any, Literal
 
 import anyio
@@ -29,6 +30,14 @@ _LONGEST_COMPLAINT = 300
 _GO_ON = "Start the run again where it broke off with  inspect eval-retry LOG."
 
 Method = Literal["GET", "POST"]
+
+
+def on_this_machine(url: str) -> bool:
+    """Whether an address is of this machine, so that proxies, which the environment names for others, have no part."""
+    host = httpx.URL(url).host
+    with suppress(ValueError):  # a name
+        return ip_address(host).is_loopback
+    return host == "localhost"
 
 
 class Refused(ServerError):
@@ -57,6 +66,7 @@ class Client:
             headers={"Authorization": f"Bearer {api_key}"} if api_key else None,
             timeout=httpx.Timeout(options.timeout, connect=_CONNECT_SECONDS, pool=None),
             limits=httpx.Limits(max_connections=None),
+            trust_env=not on_this_machine(url),
         )
 
     async def ask(self, method: Method, path: str, body: object = None) -> Any:

@@ -25,7 +25,7 @@ from audit_env.runtime.forwarding.process import VARIABLE, EngineProcess
 from audit_env.runtime.perturbation import Perturbation
 from audit_env.runtime.subject import ContextOverflow, Dose, Subject, Turn
 
-from ..conftest import run, user
+from ..conftest import run, still_running, user
 
 TURNS = [user("what is good soup ?"), user("hello", "fine thanks", "and tea ?")]
 SAID = ["good soup is good", "never"]
@@ -206,18 +206,31 @@ def test_what_is_not_to_be_heard_is_kept_back(catalog: Catalog, monkeypatch: pyt
     assert other.text != first
 
 
-def test_what_is_opened_for_somebody_who_gave_up_is_forgotten(far: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("opened", ["before", "after"])
+def test_what_is_opened_for_somebody_who_gave_up_is_forgotten(
+    far: Subject, opened: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     process: Any = far._process  # type: ignore[attr-defined]
+    [child] = _workers()
     forgotten: list[int] = []
+    asked: list[Any] = []
+    call = process.call
     monkeypatch.setattr(process, "forget", forgotten.append)
+    monkeypatch.setattr(process, "call", lambda *given, **named: asked.append(call(*given, **named)) or asked[-1])
 
     async def give_up() -> None:
+        if opened == "after":
+            child.suspend()  # or it could have opened the copy by now
         opening_it = asyncio.ensure_future(far.perturbed(Perturbation(noise=0.1)).__aenter__())
         await asyncio.sleep(0)
+        if opened == "before":
+            asked[0].result(60)  # while this loop, which has not heard of it yet, stands still
         with monkeypatch.context() as patched:
             patched.setattr(process, "_send", lambda message: None)  # a Cancel that comes too late
             opening_it.cancel()
-            await asyncio.sleep(0)
+            with pytest.raises(asyncio.CancelledError):
+                await opening_it
+        child.resume()
         async with asyncio.timeout(60):
             while not forgotten:
                 await asyncio.sleep(0.001)
@@ -238,11 +251,9 @@ def test_a_run_that_dies_leaves_no_process(tmp_path: Path) -> None:
         "print(EngineProcess()._process.pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    died = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    died = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=600)
     assert died.returncode == -signal.SIGKILL, died.stderr
-    if psutil.pid_exists(pid := int(died.stdout)):
-        psutil.wait_procs([psutil.Process(pid)], timeout=60)
-    assert not psutil.pid_exists(pid)
+    assert still_running([int(died.stdout)]) == []
 
 
 def test_a_process_that_dies_is_named_and_started_again(catalog: Catalog, far: Subject, near: Subject) -> None:
@@ -263,15 +274,23 @@ def test_a_process_that_dies_is_named_and_started_again(catalog: Catalog, far: S
     assert run(again.generate(TURNS)) == run(near.generate(TURNS))
 
 
-def test_whoever_waits_at_the_end_is_told(catalog: Catalog) -> None:
-    subject = opening.computed("t-late", part_of(catalog), "small")
+def test_whoever_waits_at_the_end_is_told(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    subject: Any = opening.computed("t-late", part_of(catalog), "small")
     [child] = _workers()
+    process = subject._process._process
+    terminate = process.terminate
+
+    def awake() -> None:
+        child.resume()
+        terminate()
+
+    # Not before: it could answer in time.
+    monkeypatch.setattr(process, "terminate", awake)
 
     async def late() -> None:
         child.suspend()
         waiting = asyncio.ensure_future(subject.generate(TURNS))
         await asyncio.sleep(0)
-        child.resume()
         cast.release_all()
         await waiting
 
@@ -309,9 +328,15 @@ def test_a_runs_own_process_does_without_torch() -> None:
         "[audit_tools(name, 'menu') for name in AFFORDANCES]\n"
         "sys.exit('torch' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", script], timeout=120).returncode == 0
+    assert subprocess.run([sys.executable, "-c", script], timeout=600).returncode == 0
 
 
 def _workers() -> list[psutil.Process]:
-    children = psutil.Process().children()
-    return [one for one in children if EngineProcess.__module__.rpartition(".")[0] + ".worker" in one.cmdline()]
+    return [one for one in psutil.Process().children() if _works(one)]
+
+
+def _works(child: psutil.Process) -> bool:
+    try:
+        return EngineProcess.__module__.rpartition(".")[0] + ".worker" in child.cmdline()
+    except psutil.NoSuchProcess:  # another test's, which ends at this moment
+        return False

@@ -65,7 +65,7 @@ def asked() -> Iterator[tuple[Line, Slow]]:
     thread.start()
     yield line, subject
     line.close()
-    thread.join(30)
+    thread.join(60)
     assert not thread.is_alive()
 
 
@@ -86,7 +86,7 @@ def test_a_call_is_cancelled_where_nobody_waits_any_more(asked: tuple[Line, Slow
     assert isinstance(line.receive(), Failure)  # of the second: so the first has begun
     line.send(Cancel(1))
     line.send(Cancel(5))  # which has ended long ago
-    assert subject.cancelled.wait(30)
+    assert subject.cancelled.wait(60)
     line.send(Call(6, 0, "tokens"))
     assert line.receive() == Answer(6, ["soup"])
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 import pytest
 
 from audit_env.runtime.local import Casting
@@ -59,6 +60,16 @@ def _own_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     """Servers that end by themselves leave their logs."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+
+@pytest.fixture
+def below() -> Callable[[], list[psutil.Process]]:
+    """All processes that the test has started and that run: a supervisor, a server and what the server started.
+
+    Not what tests before it have left to this process.
+    """
+    before = psutil.Process().children(recursive=True)
+    return lambda: [one for one in psutil.Process().children(recursive=True) if one not in before]
 
 
 @pytest.fixture(scope="session")

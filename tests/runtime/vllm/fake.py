@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import random
-import signal
 import socket
 import subprocess
 import sys
@@ -54,7 +53,10 @@ class Fake:
     def __enter__(self) -> "Fake":
         listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        self._server = uvicorn.Server(uvicorn.Config(self.app, log_level="critical", lifespan="off"))
+        # It hangs up on nobody by itself: that could cross with the next request, which would have to be sent again.
+        self._server = uvicorn.Server(
+            uvicorn.Config(self.app, log_level="critical", lifespan="off", timeout_keep_alive=600)
+        )
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]})
         self._thread.start()
         return self
@@ -162,15 +164,12 @@ def main() -> None:
     parser.add_argument("--port", type=int)
     parser.add_argument("--break", dest="breaks", action="store_true")
     parser.add_argument("--sleep", action="store_true")
-    parser.add_argument("--stubborn", action="store_true")
     options, _ = parser.parse_known_args()
     print("arguments:", *sys.argv[1:], flush=True)
     if options.breaks:
         print("CUDA out of memory", flush=True)
         sys.exit(3)
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-    if options.stubborn:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if options.sleep:
         threading.Event().wait()
     fake = Fake(options.served_model_name, api_key=os.environ["VLLM_API_KEY"])

@@ -1,6 +1,7 @@
 """How the engine is chosen, by name and by model argument."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from audit_env.errors import EngineClosed, ParameterError, ServerError
 from audit_env.runtime import cast, computing
 from audit_env.runtime.vllm import server
 
-from ..conftest import run, user
+from ..conftest import run, still_running, user
 
 pytestmark = pytest.mark.usefixtures("fresh_cast")
 
@@ -31,15 +32,18 @@ def catalog(zoo: Any, python: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     yield found
 
 
-def test_one_server_serves_all_organisms_of_a_base_and_ends_with_them() -> None:
+def test_one_server_serves_all_organisms_of_a_base_and_ends_with_them(
+    below: Callable[[], list[psutil.Process]],
+) -> None:
     target, other = cast.subject("tiny/gloom.a", "vllm"), cast.subject("tiny/flattery.a", "vllm")
-    assert (target.engine, len(computing._bases), len(psutil.Process().children())) == ("vllm", 1, 1)
+    supervisors = [one for one in below() if one.ppid() == os.getpid()]
+    assert (target.engine, len(computing._bases), len(supervisors)) == ("vllm", 1, 1)
     assert target is cast.subject("tiny/gloom.a", "vllm")
     assert run(target.generate(TURNS)) != run(other.generate(TURNS))
     assert run(target.generate(TURNS, side="base")) == run(other.generate(TURNS, side="base"))
-    started = psutil.Process().children(recursive=True)
+    started = [one.pid for one in below()]
     cast.release_all()
-    assert psutil.wait_procs(started, 60)[1] == []
+    assert still_running(started) == []
     with pytest.raises(EngineClosed):
         run(target.generate(TURNS))
 

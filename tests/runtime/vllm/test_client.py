@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import httpx
 import pytest
 
 from audit_env.errors import EngineClosed, ServerError
+from audit_env.runtime.vllm.client import on_this_machine
 
 from ..conftest import run, user
 from .conftest import Played
@@ -19,6 +21,32 @@ def test_a_full_queue_is_waited_for(played: Played) -> None:
     played.fake.faults += [503, 429]
     assert run(played.subject.generate(TURNS)) == expected
     assert len(played.fake.asked) == 4
+
+
+def test_a_proxy_for_others_has_no_part_in_what_is_asked_on_this_machine(
+    play: Callable[..., Played], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")  # where nobody listens
+    for variable in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+    assert run(play().subject.generate(TURNS))
+
+
+@pytest.mark.parametrize(
+    ("url", "ours"),
+    [
+        ("http://127.0.0.1:8000", True),
+        ("http://127.9.9.9", True),
+        ("http://localhost:1", True),
+        ("http://[::1]:8000/v1", True),
+        ("http://10.0.0.2:8000", False),
+        ("https://vllm.example", False),
+        ("http://localhost.example:8000", False),
+    ],
+)
+def test_which_addresses_are_of_this_machine(url: str, ours: bool) -> None:
+    assert on_this_machine(url) is ours
 
 
 def test_a_queue_that_stays_full_is_given_up(played: Played) -> None:
@@ -47,11 +75,17 @@ def test_a_server_that_fails_is_not_asked_again(played: Played) -> None:
     assert len(played.fake.asked) == 1
 
 
-def test_an_answer_that_does_not_come_is_given_up(play: Callable[..., Played]) -> None:
-    played = play(timeout=1)
+def test_an_answer_that_does_not_come_is_given_up(play: Callable[..., Played], monkeypatch: pytest.MonkeyPatch) -> None:
+    played = play(timeout=99)
+    client = played.subject._base.engine.client
+    assert (client._http.timeout.read, client._http.timeout.write) == (99, 99)
     played.fake.faults += ["hang"]
-    with pytest.raises(ServerError, match="did not answer within 1 s: raise AUDIT_ENV_VLLM_TIMEOUT"):
-        run(played.subject.generate(TURNS))
+    with monkeypatch.context() as hurried:  # for this request alone: a busy machine may take a second for any other
+        hurried.setattr(client, "_options", replace(client._options, timeout=1))
+        hurried.setattr(client._http, "timeout", httpx.Timeout(1, connect=60, pool=None))
+        with pytest.raises(ServerError, match="did not answer within 1 s: raise AUDIT_ENV_VLLM_TIMEOUT"):
+            run(played.subject.generate(TURNS))
+    played.fake.faults.clear()  # where the server was too slow to read the request at all
     assert run(played.subject.generate(TURNS))
 
 

@@ -1,9 +1,18 @@
 """Options of the server, by environment and by argument."""
 
+import os
+
 import pytest
 
 from audit_env.errors import ParameterError
 from audit_env.runtime.vllm.options import Options
+
+
+@pytest.fixture(autouse=True)
+def _nothing_of_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has a vLLM has said so in these variables."""
+    for name in [name for name in os.environ if name.startswith("AUDIT_ENV_VLLM_")]:
+        monkeypatch.delenv(name)
 
 
 def test_arguments_win_over_the_environment_and_are_read_alike(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from audit_env.runtime.vllm.options import Options
 from audit_env.runtime.vllm.process import Process
 from audit_env.runtime.vllm.subject import VllmSubject
 
-from ..conftest import Folders, run, user
+from ..conftest import Folders, run, still_running, user
 from .fake import Fake
 
 TURNS = [user("what is a good soup ?")]
@@ -44,25 +44,21 @@ def start(folders: Folders, python: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 @pytest.fixture
-def base(folders: Folders, python: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[VllmBase]:
-    """A base on a server of its own."""
+def base(
+    folders: Folders, python: Path, below: Callable[[], list[psutil.Process]], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[VllmBase]:
+    """A base on a server of its own, which is started after `below` was."""
     monkeypatch.setattr(client, "PAUSES", (0.0, 0.0, 0.0))
     made = VllmBase(folders.base, options=Options(python=str(python)))
     yield made
     made.engine.close()
 
 
-def below() -> list[psutil.Process]:
-    """All processes below this one: a supervisor, a server and what the server started."""
-    return psutil.Process().children(recursive=True)
-
-
 def test_a_server_is_started_as_asked_on_loopback_with_a_key_and_leaves_nothing(
-    start: Callable[..., Process], folders: Folders
+    start: Callable[..., Process], below: Callable[[], list[psutil.Process]]
 ) -> None:
-    before = below()
     process = start("--max-num-seqs 3", dtype="bfloat16", max_model_len=99, tensor_parallel=2, lora_rank=16)
-    started = [child for child in below() if child not in before]
+    started = below()
     assert len(started) == 3 and process.ended is None
     assert process.url.startswith("http://127.0.0.1:") and len(process.api_key) == 32
     assert all(process.api_key not in " ".join(child.cmdline()) for child in started)
@@ -76,7 +72,7 @@ def test_a_server_is_started_as_asked_on_loopback_with_a_key_and_leaves_nothing(
     ):
         assert part in told
     process.close()
-    assert psutil.wait_procs(started, LONG)[1] == [] and not process.folder.exists()
+    assert still_running(child.pid for child in started) == [] and not process.folder.exists()
 
 
 def test_a_server_is_given_the_models_own_files_alone(
@@ -93,13 +89,21 @@ def test_a_server_is_given_the_models_own_files_alone(
         assert path.read_bytes() == (folders.base / path.name).read_bytes()
 
 
-def test_a_server_that_does_not_stop_by_itself_is_killed(
-    start: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    process = start("--stubborn")
-    started = below()
-    process.close()
-    assert psutil.wait_procs(started, LONG)[1] == []
+def test_a_server_that_does_not_stop_by_itself_is_killed() -> None:
+    stubborn = (
+        "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(os.getpid(), flush=True); "
+        "time.sleep(600)"
+    )
+    code = (
+        "import sys; from audit_env.runtime.vllm import supervise; supervise.GRACE_SECONDS = 0.5; "
+        f"sys.argv[1:] = [sys.executable, '-c', {stubborn!r}]; sys.exit(supervise.main())"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as supervisor:
+        assert supervisor.stdin and supervisor.stdout
+        started = int(supervisor.stdout.readline())
+        supervisor.stdin.close()
+        assert supervisor.wait(LONG) == 128 + signal.SIGKILL
+    assert still_running([started]) == []
 
 
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
@@ -117,12 +121,11 @@ def test_a_server_ends_with_the_process_that_started_it(folders: Folders, python
     assert done.returncode == -ending, done.stderr
     pids = [int(pid) for pid in done.stdout.split()]
     assert len(pids) == 3
-    left = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
-    assert psutil.wait_procs(left, LONG)[1] == []
+    assert still_running(pids) == []
 
 
 def test_ctrl_c_while_a_server_starts_leaves_nothing(
-    start: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
+    start: Callable[..., Process], below: Callable[[], list[psutil.Process]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(url: str) -> bool:
         assert below()
@@ -134,13 +137,17 @@ def test_ctrl_c_while_a_server_starts_leaves_nothing(
     assert below() == []
 
 
-def test_a_server_that_cannot_start_tells_its_last_words(start: Callable[..., Process]) -> None:
+def test_a_server_that_cannot_start_tells_its_last_words(
+    start: Callable[..., Process], below: Callable[[], list[psutil.Process]]
+) -> None:
     with pytest.raises(ServerError, match=r"did not start: it ended with status 3; its log is (.|\n)*CUDA out of"):
         start("--break")
     assert below() == []
 
 
-def test_a_server_that_never_answers_is_stopped(start: Callable[..., Process]) -> None:
+def test_a_server_that_never_answers_is_stopped(
+    start: Callable[..., Process], below: Callable[[], list[psutil.Process]]
+) -> None:
     with pytest.raises(ServerError, match=r"within 1 s \(AUDIT_ENV_VLLM_START_SECONDS\)"):
         start("--sleep", start_seconds=1)
     assert below() == []
@@ -162,18 +169,18 @@ def test_adapters_are_loaded_once_by_names_and_links_that_tell_nothing(base: Vll
     assert run(subject.generate(TURNS))
 
 
-def test_a_server_that_is_killed_is_a_clear_error(base: VllmBase) -> None:
+def test_a_server_that_is_killed_is_a_clear_error(base: VllmBase, below: Callable[[], list[psutil.Process]]) -> None:
     subject = VllmSubject("t-00000000", base, {"target": Casting(), "base": Casting()})
     run(subject.generate(TURNS))
     process = base.engine._process
     assert process is not None
-    started = below()
+    started = [child.pid for child in below()]
     [server] = psutil.Process(process._supervisor.pid).children()
     server.send_signal(signal.SIGKILL)
     process._supervisor.wait(LONG)  # not psutil's, which would take the status away
     with pytest.raises(ServerError, match=r"is gone: it ended with status 137(.|\n)*inspect eval-retry"):
         run(subject.generate(TURNS))
-    assert psutil.wait_procs(started, LONG)[1] == []
+    assert still_running(started) == []
     base.engine.close()
     assert (process.folder / "log").is_file()
 
