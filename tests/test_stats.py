@@ -215,6 +215,14 @@ class TestTprAtFpr:
         point = stats.tpr_at_fpr([], [], 0.1)
         assert (point.threshold, point.tpr.rate, point.fpr.rate) == (None, None, None)
 
+    @pytest.mark.parametrize(("alarms", "n"), [(1, 5), (29, 100), (3, 13)])
+    def test_a_rate_that_is_the_budget_keeps_to_it_and_the_next_lower_budget_does_not(
+        self, alarms: int, n: int
+    ) -> None:
+        negatives, budget = [1.0] * alarms + [0.0] * (n - alarms), alarms / n
+        assert stats.tpr_at_fpr([1.0], negatives, budget).fpr.rate == budget
+        assert stats.tpr_at_fpr([1.0], negatives, math.nextafter(budget, 0.0)).threshold is None
+
     @given(scores, scores, shares)
     def test_never_exceeds_the_budget(self, positives: list[float], negatives: list[float], budget: float) -> None:
         point = stats.tpr_at_fpr(positives, negatives, budget)

@@ -85,10 +85,10 @@ def tpr_at_fpr(positives: Sequence[float], negatives: Sequence[float], budget: f
     """
     if not 0 <= budget <= 1:
         raise ValueError(f"a false-alarm budget must lie in [0, 1], not {budget}")
-    allowed = budget * len(negatives)
     threshold: float | None = None
     for candidate in sorted({*positives, *negatives}):
-        if _at_or_above(negatives, candidate) <= allowed:
+        # The rate as it is told below: a budget times a count is rounded otherwise (29 of 100 would break one of 0.29).
+        if not negatives or _at_or_above(negatives, candidate) / len(negatives) <= budget:
             threshold = candidate
             break
     return OperatingPoint(
