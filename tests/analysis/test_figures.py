@@ -1,6 +1,7 @@
 """Every question over logs in which each finds an answer: every figure has intervals and counts, and opens offline."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -17,6 +18,7 @@ pytest.importorskip("altair", reason="needs the extra 'report'")
 pytest.importorskip("vl_convert", reason="needs the extra 'report'")
 
 PHONE = {"width": 390, "height": 844}
+MARKS = ".mark-symbol path, .mark-rect path"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 
 
@@ -95,23 +97,25 @@ def opened(made: Report, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     place.write_text(html(made), encoding="utf-8")
     told: dict[str, Any] = {"console": [], "requests": [], "specs": place.read_text().count("window.vegaEmbed(")}
     with api.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        chromium = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"], timeout=120_000)
         context = chromium.new_context(viewport=PHONE, offline=True, device_scale_factor=1)
         page = context.new_page()
         page.on("console", lambda message: told["console"].append(message.text))
         page.on("pageerror", lambda error: told["console"].append(str(error)))
         page.on("request", lambda request: told["requests"].append(request.url))
         page.goto(place.as_uri(), timeout=120_000)
-        page.wait_for_function(
-            "document.querySelectorAll('.plot svg.marks').length === document.querySelectorAll('.plot').length",
-            timeout=60_000,
-        )
+        # An empty drawing stands there before what it shows. Which plot never showed anything, a test below tells.
+        with suppress(api.TimeoutError):
+            page.wait_for_function(
+                f"[...document.querySelectorAll('.plot')].every(plot => plot.querySelector('svg.marks :is({MARKS})'))",
+                timeout=120_000,
+            )
         told["plots"] = page.eval_on_selector_all(
             ".plot",
-            """plots => plots.map(plot => [
+            f"""plots => plots.map(plot => [
                 plot.id,
-                plot.querySelectorAll(".mark-symbol path, .mark-rect path").length,
-                plot.querySelector("svg.marks").getBoundingClientRect().width,
+                plot.querySelectorAll("{MARKS}").length,
+                plot.querySelector("svg.marks")?.getBoundingClientRect().width ?? 0,
             ])""",
         )
         told["text"] = page.inner_text("body")

@@ -61,7 +61,7 @@ def test_json_holds_every_figure(sheet: Naturalness) -> None:
 
 
 def test_the_terminal_shows_rows_gates_and_notes(sheet: Naturalness) -> None:
-    console = Console(width=160, record=True, file=None, quiet=False)
+    console = plain_console()
     with console.capture() as caught:
         terminal.show(sheet, console)
     told = caught.get()
@@ -112,13 +112,18 @@ def test_the_page_holds_all_and_loads_nothing(sheet: Naturalness) -> None:
 def test_all_forms_of_the_report_show_what_stands_beside_the_rows(sheet: Naturalness) -> None:
     share = Rate(rate=0.17, low=0.1, high=0.3, n=40)
     told = sheet.model_copy(update={"confessing": Confessing(target=share, base=share)})
-    console = Console(width=160, record=True, file=None, quiet=False)
+    console = plain_console()
     with console.capture() as caught:
         terminal.show(told, console)
     for text in (markdown(told), html([told]), caught.get()):
         assert "base, falsely" in text and "0.170 [0.100, 0.300]" in text
         assert "sham, falsely" not in text  # was not measured
         assert "Public and private half of the prompts" in text
+
+
+def plain_console() -> Console:
+    """Wide, and without colours, whatever terminal the tests run in or are told of (FORCE_COLOR)."""
+    return Console(width=160, color_system=None)
 
 
 def shifted(sheet: Naturalness, name: str, by: float) -> Naturalness:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-PATIENCE = 60
+PATIENCE = 180
 """Seconds without the awaited text after which a test has failed: far more than a busy machine needs."""
 
 _SEQUENCES = re.compile(r"\x1b(?:\[[0-9;:<=>?]*[ -/]*[@-~]|[PX^_\]].*?(?:\x1b\\|\x07)|[ -/]*[0-~])", re.DOTALL)
@@ -30,9 +30,10 @@ class Player:
         self._read = self._shown = 0
         self._process, self._terminal = pty.fork()
         if self._process == 0:
+            # Before the process can ask for it.
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
             os.chdir(folder)
             os.execvpe(command[0], list(command), dict(environment))
-        fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
 
     def sees(self, pattern: str) -> str:
         """Wait for a text after the last one that was waited for."""

@@ -1,13 +1,15 @@
 """A game of which a test lays out what the players see, and a player at the app, 80 by 24."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from inspect_ai.tool import ToolDef, ToolInfo
 from inspect_ai.util import Store
+from textual.message_pump import MessagePump
 from textual.pilot import Pilot
 
 from audit_env.auditors.llm.notebook import Notebook, note
@@ -22,6 +24,11 @@ from audit_env.tools import audit_tools
 Seen = Callable[["Game", SessionApp, Pilot[str]], Awaitable[None]]
 
 ROOM = "room"
+PATIENCE = 60
+"""Seconds after which a test has failed: far more than a busy machine needs."""
+_HOPS = 12
+"""Times that one message follows from another, at most, until all that a key does is done: it goes from the app to a
+field, from there to the form, and from there to the pane."""
 EVIL = "[red]rain[/red] \x1b[2J\u202e again"
 
 
@@ -99,11 +106,47 @@ class Game:
         asyncio.run(sit())
 
 
+async def press(pilot: Pilot[str], *keys: str) -> None:
+    """Press keys, each when all that the one before it does is done.
+
+    Textual's own `press` waits until the process does nothing: so it does where other processes have the processor.
+    """
+    for key in keys:
+        await pilot.press(key)
+        await settled(pilot)
+
+
+async def settled(pilot: Pilot[str]) -> None:
+    """Let all that waits be handled, and what follows from it."""
+    for _ in range(_HOPS):
+        handled: set[MessagePump] = set()
+
+        def note(pump: MessagePump, handled: set[MessagePump] = handled) -> None:
+            handled.add(pump)
+
+        waited_for = [pump for pump in _pumps(pilot) if pump.call_later(note, pump)]
+        deadline = time.monotonic() + PATIENCE
+        # What is removed meanwhile handles nothing any more.
+        while any(pump.is_running and pump not in handled for pump in waited_for):
+            assert time.monotonic() < deadline, "messages are not handled"
+            await asyncio.sleep(0)
+
+
+def _pumps(pilot: Pilot[str]) -> Iterator[MessagePump]:
+    """All that handles what comes of a key: the app, its screens, and where one types with all that it is a part of."""
+    app = pilot.app
+    yield app
+    for one in app.screen_stack if app.is_running else ():
+        yield from one.focused.ancestors_with_self if one.focused else (one,)
+
+
 async def until(pilot: Pilot[str], is_so: Callable[[], bool]) -> None:
     """Let the app go on until something is so."""
-    for _ in range(400):
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
         await pilot.pause(0.05)
         if is_so():
+            await settled(pilot)
             await pilot.pause()
             return
     raise AssertionError(f"It did not come about:\n{screen(pilot.app)}")

@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from inspect_ai.log import EvalSample, list_eval_logs, read_eval_log
 from audit_env.game.outcome import Outcome, outcome_of
 from audit_env.game.record import AuditRecord
 from audit_env.sessions.journal import FILE, FOLDER_VARIABLE
+from tests.sessions.ports import free_port
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser: pip install playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -49,7 +49,7 @@ NOT_SENT = r"^\s*Not sent\s[\s\S]*was\s+not\s+sent"
 TOO_LATE = r"^\s*Not sent\s+All is played"
 QUESTION = r"^\s*It ends the audit[\s\S]*Hand it in\? \(y or n\)"
 PANES = "F2 Brief"
-PATIENCE = 90_000
+PATIENCE = 180_000
 """Milliseconds without the awaited text after which a test has failed: far more than a busy machine needs."""
 PASTE = """text => {
     const clipboardData = new DataTransfer();
@@ -145,10 +145,12 @@ def evening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evening]:
         yaml.safe_dump({"name": "one", "description": "For tests.", "targets": [ORGANISM], "reference_sham": None}),
         encoding="utf-8",
     )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    arguments = ("--web", "--seats", "alice,bob", "--port", str(port), "-T", f"set={game_set}")
+    with free_port() as port:
+        arguments = ("--web", "--seats", "alice,bob", "--port", str(port), "-T", f"set={game_set}")
+        yield from _evening(folder, arguments, port)
+
+
+def _evening(folder: Path, arguments: tuple[str, ...], port: int) -> Iterator[Evening]:
     settings = {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "AUDIT_ENV_ENGINE_PROCESS": "own"}
     server = subprocess.Popen(
         [sys.executable, "-c", COMMAND, "session", "play", "team", *arguments, "--log-dir", str(folder / "logs")],
@@ -163,7 +165,7 @@ def evening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evening]:
     finally:
         server.send_signal(signal.SIGINT)
         # Shown where a test fails.
-        print(server.communicate(timeout=60)[0])
+        print(server.communicate(timeout=180)[0])
 
 
 def _play(server: "subprocess.Popen[str]", folder: Path, home: str) -> Evening:
@@ -254,7 +256,7 @@ def _addresses(server: "subprocess.Popen[str]") -> dict[str, str]:
 
 def _ending(server: "subprocess.Popen[str]") -> tuple[str, int]:
     """What the server printed up to its end, and its exit status."""
-    said, _ = server.communicate(timeout=120)
+    said, _ = server.communicate(timeout=180)
     return said, server.returncode
 
 

@@ -5,7 +5,6 @@ import http.client
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from audit_env.sessions.errors import SessionError
 from audit_env.sessions.journal import FOLDER_VARIABLE
 from audit_env.sessions.web.seats import Seat
 from audit_env.sessions.web.serving import app_of, play_in_browsers
+from tests.sessions.ports import free_port
 
 T = TypeVar("T")
 ALICE, BOB = (Seat(who, "room", lambda: None) for who in ("alice", "bob"))
@@ -119,14 +119,20 @@ def test_a_port_that_is_taken_is_named(tmp_path: object, monkeypatch: pytest.Mon
 
 
 def test_ctrl_c_closes_the_windows_and_ends_the_server(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with free_port() as port:
+        closed, said, status = _ended_by_ctrl_c(tmp_path, port)
+    # The server's own farewell, and not the end of a connection that it let hang.
+    assert closed == WSCloseCode.OK
+    assert said.startswith("Saved. The same command takes you back here") and status == 0
+
+
+def _ended_by_ctrl_c(folder: Path, port: int) -> tuple[int | None, str, int]:
+    """How the window was closed, what the server printed after the addresses, and its exit status."""
     command = "from audit_env.cli import main; main()"
     server = subprocess.Popen(
         [sys.executable, "-c", command, "session", "play", "alice", "--web", "--port", str(port)],
-        env={**os.environ, FOLDER_VARIABLE: str(tmp_path), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
-        cwd=tmp_path,
+        env={**os.environ, FOLDER_VARIABLE: str(folder), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+        cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -144,9 +150,7 @@ def test_ctrl_c_closes_the_windows_and_ends_the_server(tmp_path: Path) -> None:
         assert server.stdout
         addresses = (re.match(r"  alice: (http\S+)$", line) for line in server.stdout)
         closed = asyncio.run(sit(next(found[1] for found in addresses if found)))
-        said, _ = server.communicate(timeout=60)
+        said, _ = server.communicate(timeout=180)
     finally:
         server.kill()
-    # The server's own farewell, and not the end of a connection that it let hang.
-    assert closed == WSCloseCode.OK
-    assert said.startswith("Saved. The same command takes you back here") and server.returncode == 0
+    return closed, said, server.returncode

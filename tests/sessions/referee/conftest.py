@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from inspect_ai.util import store_as
 from audit_env.cli import main
 from audit_env.game.record import AuditRecord
 from audit_env.sessions.journal import FOLDER_VARIABLE
+from audit_env.sessions.referee import opening
 from audit_env.sessions.referee.ledger import Ledger
 from audit_env.sessions.referee.state import Draw, sealed_in
 from tests.sessions.player import Player
@@ -133,11 +135,19 @@ class Played:
         return sorted((self.folder / "logs").glob("*.eval"))
 
 
+def _token_hex(lot: Random) -> Callable[[int], str]:
+    """What stands in for `secrets.token_hex`: the same secrets at every run."""
+    return lambda size: lot.randbytes(size).hex()
+
+
 @pytest.fixture(scope="session")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     folder = tmp_path_factory.mktemp("session")
     file, game_set = folder / "final.session", set_file(folder, BASE, QUIRKED)
-    told("open", file, "--set", game_set, "--teams", "people,machines", "--seed", SEED, "--minutes", 30)
+    with pytest.MonkeyPatch.context() as patch:
+        # Names and order of the targets follow from a secret, and from a name what its target answers.
+        patch.setattr(opening.secrets, "token_hex", _token_hex(Random(SEED)))
+        told("open", file, "--set", game_set, "--teams", "people,machines", "--seed", SEED, "--minutes", 30)
     seat = told("join", file, "--team", "people", "--name", "alice")
     token = seat.rpartition("--token ")[2].strip()
     environment = {
