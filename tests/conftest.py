@@ -16,8 +16,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("AUDIT_ENV_THREADS", "1")
 os.environ["AUDIT_ENV_CACHE"] = "off"
 os.environ["AUDIT_ENV_ENGINE_PROCESS"] = "here"  # tests look into engines; see tests/runtime/forwarding
-for _colours in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):  # tests count the characters of a line
-    os.environ.pop(_colours, None)
+# Tests count the characters of a line, colours not.
+os.environ.pop("FORCE_COLOR", None)
+os.environ.pop("TTY_COMPATIBLE", None)
+os.environ.pop("TTY_INTERACTIVE", None)
 
 import numpy as np
 import pytest
