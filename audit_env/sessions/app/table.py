@@ -198,7 +198,6 @@ class SessionApp(App[str]):
             return
         view, room = self.link.view, self.link.room
         self._status.update(literal(self.link.status()))
-        self._word.update(literal(self._standing()))
         if view and room.seat:
             shown, self._shown = self._shown, (room.seat.key, len(view.made))
             if shown != self._shown:
@@ -210,6 +209,8 @@ class SessionApp(App[str]):
                         await self._announce(made)
                     if opened := view.brief.removeprefix(brief).strip():
                         self.push_screen(Told("The next phase", opened))
+        # Not before: "Ready" is read as a leave to type, and forms that begin anew would lose what was typed.
+        self._word.update(literal(self._standing()))
         told, self._told = self._told, (room.state, room.told)
         if room.told and told != self._told:
             self._say()

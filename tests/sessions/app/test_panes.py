@@ -11,6 +11,7 @@ from audit_env.auditors.llm.notebook import Note
 from audit_env.sessions.app.dialogs import Sure
 from audit_env.sessions.app.forms import Entry
 from audit_env.sessions.app.table import PANES, SessionApp
+from audit_env.sessions.app.tools import FormPane
 from audit_env.sessions.view import Made
 from tests.sessions.app.game import EVIL, PATIENCE, ROOM, Game, press, screen, shows, until
 
@@ -44,6 +45,22 @@ def test_every_pane_is_a_key_away_and_fits_80_by_24(game: Game) -> None:
         await shows(app, pilot, "words that a turn must have")
 
     game.play(seen)
+
+
+def test_it_says_ready_once_the_forms_are_there_to_type_into(game: Game, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin, words = FormPane.begin, list[str]()
+
+    async def watched(pane: FormPane) -> None:
+        await begin(pane)
+        assert isinstance(pane.app, SessionApp)
+        words.append(str(pane.app._word.content))
+
+    async def seen(game: Game, app: SessionApp, pilot: Pilot[str]) -> None:
+        await shows(app, pilot, "alice: Ready")
+
+    monkeypatch.setattr(FormPane, "begin", watched)
+    game.play(seen)
+    assert words and all("being set up" in word for word in words)
 
 
 def test_one_talks_to_the_target_and_what_it_wrote_is_shown_and_nothing_else(game: Game) -> None:
