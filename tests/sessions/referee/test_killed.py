@@ -18,6 +18,8 @@ from audit_env.sessions.referee.taking import take
 from tests.sessions.referee.conftest import BASE, HEAVY, Played, copied, forgotten, set_file
 
 FACTORY = sqlite3.Connection
+PATIENCE = 300
+"""Seconds that a command may take in its process."""
 heavy = pytest.mark.skipif(not HEAVY, reason="takes long; set AUDIT_ENV_HEAVY=1")
 
 
@@ -29,6 +31,9 @@ def killed_at(statement: int, command: Callable[[], object]) -> bool:
     """
     child = os.fork()
     if child == 0:
+        # Another thread may have held a lock at the fork, which nobody opens here: that is a kill like the others.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(PATIENCE)
         left = statement
 
         class Mortal(FACTORY):
