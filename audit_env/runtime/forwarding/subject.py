@@ -3,6 +3,7 @@
 import asyncio
 import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -117,9 +118,8 @@ class ForwardingSubject(Subject):
         try:
             facts: Facts = await asyncio.wrap_future(opening)
         except asyncio.CancelledError:
-            # It may have been opened already, and this loop not have heard of it yet.
-            if opening.done() and not opening.cancelled() and opening.exception() is None:
-                self._process.forget(opening.result().number)
+            # It may have been opened, or be in this very moment, and this loop not have heard of it yet.
+            opening.add_done_callback(self._forget_opened)
             raise
         try:
             yield ForwardingSubject(self._process, facts, shared={})
@@ -170,6 +170,10 @@ class ForwardingSubject(Subject):
         """Token ids of a text, without special tokens added."""
         found: list[int] = self._told("encode", text)
         return found
+
+    def _forget_opened(self, opened: "Future[Facts]") -> None:
+        if not opened.cancelled() and opened.exception() is None:
+            self._process.forget(opened.result().number)
 
     async def _asked(self, method: str, *arguments: Any, **options: Any) -> Any:
         return await asyncio.wrap_future(self._process.call(self._number, method, *arguments, **options))

@@ -7,7 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +208,7 @@ def test_what_is_not_to_be_heard_is_kept_back(catalog: Catalog, monkeypatch: pyt
     assert other.text != first
 
 
-@pytest.mark.parametrize("opened", ["before", "after"])
+@pytest.mark.parametrize("opened", ["before", "meanwhile", "after"])
 def test_what_is_opened_for_somebody_who_gave_up_is_forgotten(
     far: Subject, opened: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,9 +216,18 @@ def test_what_is_opened_for_somebody_who_gave_up_is_forgotten(
     [child] = _workers()
     forgotten: list[int] = []
     asked: list[Any] = []
-    call = process.call
+    answering, let_go = threading.Event(), threading.Event()
+    call, answer = process.call, Future.set_result
+
+    def slowly(future: "Future[Any]", value: Any) -> None:
+        answering.set()
+        assert let_go.wait(60)
+        answer(future, value)
+
     monkeypatch.setattr(process, "forget", forgotten.append)
     monkeypatch.setattr(process, "call", lambda *given, **named: asked.append(call(*given, **named)) or asked[-1])
+    if opened == "meanwhile":
+        monkeypatch.setattr(Future, "set_result", slowly)
 
     async def give_up() -> None:
         if opened == "after":
@@ -225,11 +236,14 @@ def test_what_is_opened_for_somebody_who_gave_up_is_forgotten(
         await asyncio.sleep(0)
         if opened == "before":
             asked[0].result(60)  # while this loop, which has not heard of it yet, stands still
+        if opened == "meanwhile":
+            assert answering.wait(60)  # it can no longer be taken back, and is not there yet
         with monkeypatch.context() as patched:
             patched.setattr(process, "_send", lambda message: None)  # a Cancel that comes too late
             opening_it.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await opening_it
+        let_go.set()
         child.resume()
         async with asyncio.timeout(60):
             while not forgotten:
