@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -95,6 +96,23 @@ def _runs(pid: int) -> bool:
         return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
     except psutil.NoSuchProcess:
         return False
+
+
+def close_while_held(engine: Any, hold: threading.Event) -> None:
+    """Close an engine of this process while a job holds it up, which goes on when no more can be asked for."""
+    closing = threading.Thread(target=engine.close)
+    closing.start()
+    while not _is_closed(engine):
+        time.sleep(0.001)
+    hold.set()
+    closing.join(60)
+    assert not closing.is_alive()
+
+
+def _is_closed(engine: Any) -> bool:
+    with engine._gate:
+        closed: bool = engine._closed
+        return closed
 
 
 def user(*texts: str) -> Turns:

@@ -25,7 +25,7 @@ from audit_env.runtime.small.engine import Engine
 from audit_env.runtime.small.model import Llama
 from audit_env.runtime.subject import Dose
 
-from .conftest import Pair, prompts, run, user
+from .conftest import Pair, close_while_held, prompts, run, user
 
 PROMPT = (1, 4, 20, 21, 22, 2, 5)
 
@@ -38,12 +38,6 @@ def request(number: int = 0, limit: int = 20) -> Request:
 def engine(pair: Pair) -> Engine:
     """An engine of its own, which a test may close."""
     return Engine(pair.base.model)
-
-
-def is_closed(engine: Engine) -> bool:
-    """Whether the end of the work is in the queue, behind all that was asked for."""
-    with engine._gate:
-        return engine._closed
 
 
 def test_jobs_run_on_one_thread_of_the_engine(engine: Engine) -> None:
@@ -87,13 +81,8 @@ def test_whoever_waits_is_told_when_a_readers_engine_closes(helped: Engine) -> N
     hold = threading.Event()
     blocked = [helped.run(lambda _: hold.wait(60)) for _ in range(2)]
     waiting = [helped.run(lambda _: 1) for _ in range(3)]
-    closing = threading.Thread(target=helped.close)
-    closing.start()
-    while not is_closed(helped):
-        time.sleep(0.001)
-    hold.set()
-    closing.join(60)
-    assert not closing.is_alive() and all(one.result(0) for one in blocked)
+    close_while_held(helped, hold)
+    assert all(one.result(0) for one in blocked)
     assert all(isinstance(one.exception(0), EngineClosed) or one.result(0) == 1 for one in waiting)
 
 
@@ -355,13 +344,7 @@ def test_closing_answers_everyone_who_waits(engine: Engine) -> None:
     requests = [request(number, limit=200) for number in range(100)]
     engine.generate(requests)
     job = engine.run(lambda _: 1)
-    closing = threading.Thread(target=engine.close)
-    closing.start()
-    while not is_closed(engine):
-        time.sleep(0.001)
-    hold.set()
-    closing.join(60)
-    assert not closing.is_alive()
+    close_while_held(engine, hold)
     assert blocked.result(0) is True
     assert all(isinstance(one.future.exception(0), EngineClosed) for one in requests)
     assert job.done()

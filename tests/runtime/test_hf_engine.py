@@ -26,7 +26,7 @@ from audit_env.runtime.request import Generated, Request
 from audit_env.runtime.sampling import Sampling
 from audit_env.runtime.subject import ContextOverflow, Dose, Sample, Side
 
-from .conftest import prompts, run, user
+from .conftest import close_while_held, prompts, run, user
 
 SIDES: tuple[Side, ...] = ("target", "base", "sham")
 PROMPT = (1, 4, 20, 21, 22, 2, 5)
@@ -397,13 +397,7 @@ def test_closing_answers_everyone_who_waits(engine: Engine) -> None:
     requests = [request(number, limit=200) for number in range(100)]
     engine.generate(requests)
     job = engine.run(lambda _: 1)
-    closing = threading.Thread(target=engine.close)
-    closing.start()
-    while not engine._closed:
-        closing.join(0.01)
-    hold.set()
-    closing.join(60)
-    assert not closing.is_alive()
+    close_while_held(engine, hold)
     assert blocked.result(0) is True
     assert all(isinstance(one.future.exception(0), EngineClosed) for one in requests)
     assert isinstance(job.exception(0), EngineClosed)
